@@ -47,6 +47,32 @@ UNDER = {"/v1/ai/jobs": {"jobId": "question"}, "/jobs": {"jobId": "document"}, "
          "/annot": {"jobId": "document"}}  # fmt: skip
 """The same by the beginning of the path."""
 
+ENDS = (
+    "POST /v1/groups/{groupId}/merge",
+    "POST /v1/groups/{groupId}/undo",
+    "DELETE /v1/indexes/{indexName}/labels",
+    "DELETE /v1/entity",
+    "DELETE /v1/indexes/{indexName}",
+    "POST /api/fusion/merge",
+    "POST /api/records/batch-delete",
+    "POST /api/records/batch-restore",
+    "DELETE /api/attachments/{attachment_id}",
+    "DELETE /api/schema/saved/{schema_id}",
+    "DELETE /v1/ai/conversations/{conversationId}/links/{linkId}",
+    "POST /v1/models/{modelId}/merge",
+    "DELETE /v1/models/{modelId}",
+    "DELETE /v1/connections/{connectionId}",
+    "DELETE /templates/{templateId}",
+    "POST /webhooks/{webhookId}/rotate",
+    "DELETE /webhooks/{webhookId}",
+    "POST /api/auth/api-keys/{key_id}/rotate",
+    "DELETE /api/auth/api-keys/{key_id}",
+    "DELETE /api/auth/invitations/{invitation_id}",
+    "DELETE /api/auth/users/{user_id}",
+)
+"""Operations that end or change for good what they are called with, in the order in which all of them still have what
+they need: after every other operation, and what is within a thing before the thing."""
+
 OWN = "a name within the caller's own organization"
 MADE = "names what is made"
 UNUSED = "taken, and without effect"

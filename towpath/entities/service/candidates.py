@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.core.memory import return_free_memory
+from towpath.core.threads import compute
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder, copy_key
 from towpath.entities.domain.matching.copies import FEW_COPIES, LINKS_A_SIDE, find_landmark_masks, link_across
@@ -26,6 +27,8 @@ from towpath.jobs.types import JobRef
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 
+FEW_QUERIES = 32
+"""So many are looked up, in the few postings that they have, in a few milliseconds."""
 QUERIES_A_LOOK = 100
 """Entities that are looked up by one SQL statement."""
 # While an index is loaded, it has the keys of all entities and most of what it keeps; then less than half of that.
@@ -119,7 +122,7 @@ async def find_candidates(
     for start in range(0, len(queries), QUERIES_A_LOOK if postings is None else max(len(queries), 1)):
         some = queries[start : start + QUERIES_A_LOOK] if postings is None else queries
         loaded = postings or await _read_few_postings(connection, index, some)
-        candidates, (keys, uids) = await asyncio.to_thread(_look, loaded, some)
+        candidates, (keys, uids) = await compute(len(some) <= FEW_QUERIES and postings is None, _look, loaded, some)
         parts.append(candidates)
         if len(uids):
             beside = await read_neighbours(connection, index.index_no, keys, uids, each_side=LINKS_A_SIDE)

@@ -7,13 +7,13 @@ evidence of the fields alone; what is stored is what the pair was judged by, wit
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from towpath.core.threads import compute
 from towpath.db.engine import Connection
 from towpath.entities.domain.matching import (
     DIFFERENT,
@@ -42,9 +42,7 @@ from towpath.entities.store.groups import (
     Marks,
     drop_added,
     read_groups,
-    read_judged,
     read_members,
-    read_memberships,
     save_judgements,
     take_gone,
     take_marks,
@@ -66,6 +64,8 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 PAIRS_A_LOOK = 50_000
+FEW_ENTITIES = 200
+"""The components of so many are decided in a few milliseconds."""
 # A group has a pair for every two members: a single write closes small groups, a batch closes larger ones.
 MAX_CLOSED_GROUP = 400
 MAX_CLOSED_GROUP_AT_ONCE = 40
@@ -179,22 +179,24 @@ async def _decide_from(
         return 0
     scope = await _read_scope(connection, index, model, marks)
     graph = scope.graph
-    verdicts, components = await asyncio.to_thread(_decide, scope, index, model)
+    verdicts, components = await compute(len(graph.uids) <= FEW_ENTITIES, _decide, scope, index, model)
     members, labels = _memberships(graph, components)
     _, group_of_member, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     # What follows from a larger group stays as it is until a batch decides.
     small = members[(labels == 0) | (sizes[group_of_member] <= max_closed)]
-    await drop_closed(connection, index.index_no, small)
+    await drop_closed(connection, index.index_no, graph.closed[np.isin(graph.closed, small).any(axis=1)])
     turned = np.zeros(len(graph.left), dtype=np.bool_)
     if not index.has_clean_sources:
         # With clean sources one-to-one has decided; closing a group would undo it.
+        turned = _kept_in_large_groups(scope, components, small)
         left, right = find_closing_pairs(components, scope.pairs, verdicts, max_closed)
-        closed = await _score_closing(connection, index, model, left, right)
-        overlap = _overlap_of(graph, closed)
-        # A stored pair that reaches the threshold by the prior of its group is a duplicate as well.
-        turned = overlap.in_graph | _kept_in_large_groups(scope, components, small)
+        if len(left):
+            closed = await _score_closing(connection, index, model, left, right)
+            overlap = _overlap_of(graph, closed)
+            # A stored pair that reaches the threshold by the prior of its group is a duplicate as well.
+            turned |= overlap.in_graph
+            await _store_closed(connection, index, closed.only(overlap.is_fresh))
         turned &= _in_group(scope.plain) >= index.config.duplicate_threshold
-        await _store_closed(connection, index, closed.only(overlap.is_fresh))
     await _save_judgements(connection, index, scope, verdicts, turned)
     changed = await save_verdicts(connection, index.index_no, graph, verdicts | turned)
     await save_named_groups(connection, index, members, labels, scope.former, gone=marks.gone, reason=reason)
@@ -215,12 +217,13 @@ async def _store_closed(connection: Connection, index: Index, fresh: ScoredPairs
 async def _read_scope(connection: Connection, index: Index, model: MatchModel, marks: Marks) -> _Scope:
     seeds = set(marks.uids)
     while True:
-        graph = await read_components(connection, index.index_no, sorted(seeds))
+        graph = await read_components(connection, index.index_no, sorted(seeds), entities=index.entities)
         constraints, missing = await read_constraints(connection, index, graph.uids)
         if missing:
             # Whoever is linked by a label belongs to the component as well as who is linked by a candidate pair.
             await add_missing_pairs(connection, index, model, missing, similarity=CERTAIN)
-        former = await read_memberships(connection, index.index_no, graph.uids)
+        in_group = graph.groups != 0
+        former = dict(zip(graph.uids[in_group].tolist(), graph.groups[in_group].tolist(), strict=True))
         behind = await _find_left_behind(connection, index.index_no, graph.uids, former, marks.gone)
         if not missing and not behind:
             return await _weigh(connection, index, graph, constraints, former)
@@ -251,7 +254,7 @@ async def _weigh(
     connection: Connection, index: Index, graph: PairGraph, constraints: Constraints, former: dict[int, int]
 ) -> _Scope:
     """Find out what the fields alone say of pairs that were judged otherwise, and drop pairs without a label."""
-    judged = await read_judged(connection, index.index_no, graph.uids)
+    judged = graph.judged
     plain, basis = graph.similarity.copy(), np.full(len(graph.left), None, dtype=object)
     places = _places_of(graph, judged.left, judged.right)
     for place, name, bits in zip(places.tolist(), judged.basis, judged.bits, strict=True):
@@ -265,10 +268,7 @@ async def _weigh(
     if void.any():
         await drop_added(connection, index.index_no, graph.left[void], graph.right[void])
         keep = ~void
-        graph = PairGraph(
-            graph.left[keep], graph.right[keep], graph.similarity[keep], graph.duplicate[keep], graph.uids,
-            graph.sources,
-        )  # fmt: skip
+        graph = graph.only(keep)
         plain, basis, signs, by_labels = plain[keep], basis[keep], signs[keep], by_labels[keep]
     return _Scope(graph, plain, basis, signs, by_labels, constraints, former)
 
@@ -329,7 +329,7 @@ async def _score_closing(
 ) -> ScoredPairs:
     """Score the pairs that close groups, a part at a time, and keep those that turn: see `is_clear_conflict`."""
     parts: list[ScoredPairs] = []
-    for at in range(0, max(len(left), 1), PAIRS_A_LOOK):
+    for at in range(0, len(left), PAIRS_A_LOOK):
         some = Candidates(left[at : at + PAIRS_A_LOOK], right[at : at + PAIRS_A_LOOK])
         scored = await score_candidates(connection, index, model, None, some, in_one_group=True)
         parts.append(scored.only(~is_clear_conflict(model, scored.bits[:, 1:])))

@@ -141,10 +141,14 @@ class BatchIndexing:
                 return TrainReport.model_validate(event["report"])
             changes = await read_changes(connection, index.index_no)
         written = job.total - job.skipped
-        await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
         report = TrainReport(trained=False, shares=0)
-        if training.is_due(index):
-            postings = await self._matcher.candidates.get(index, ref, queries=training.SAMPLE)
+        is_due = training.is_due(index)
+        # Loading reads every entity, by whatever plan: the statistics are for what comes after it.
+        _, postings = await asyncio.gather(
+            refresh_statistics(self._database, "entities", "entity_postings", entities=written),
+            self._matcher.candidates.get(index, ref, queries=training.SAMPLE) if is_due else _nothing(),
+        )
+        if is_due:
             model, _ = await training.train_model(self._database, index, postings)
             older = index.model_version > 0 or job.total < index.entities
             shares = -(-index.entities // self._share_size) if older else 0
@@ -221,6 +225,10 @@ async def _find_live(connection: Connection, ref: JobRef, name: str, *, lock: bo
         return await find_index(connection, ref.organization, name, lock="share" if lock else "")
     except NotFoundError as error:
         raise JobFaultError(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
+
+
+async def _nothing() -> None:
+    """Wait for nothing."""
 
 
 async def _report_trained(connection: Connection, ref: JobRef, key: str, report: TrainReport) -> None:

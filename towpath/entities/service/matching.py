@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from towpath.core.threads import compute
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import (
     MAX_COLD_ENTITIES,
@@ -28,6 +29,8 @@ from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
 
+FEW_PAIRS = 200
+"""So many are compared in a few milliseconds."""
 SMALL_INDEX = 8
 """Up to here each entity changes what the others say."""
 
@@ -122,8 +125,15 @@ async def score_candidates(
         keep_all: Whether to keep those as well that the index would not list, also of one clean source.
     """
     stored = await read_involved(connection, index, queries or StoredEntities.of([]), candidates)
-    return await asyncio.to_thread(
-        _score, index, model, stored, candidates, in_one_group=in_one_group, keep_all=keep_all
+    return await compute(
+        len(candidates.query) <= FEW_PAIRS,
+        _score,
+        index,
+        model,
+        stored,
+        candidates,
+        in_one_group=in_one_group,
+        keep_all=keep_all,
     )
 
 

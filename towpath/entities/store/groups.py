@@ -84,16 +84,6 @@ async def mark_entities(connection: Connection, index_no: int, uids: Sequence[in
     )
 
 
-async def read_memberships(connection: Connection, index_no: int, uids: Int64s) -> dict[int, int]:
-    """Return the group of each of some entities, of those that are in one."""
-    cursor = await connection.execute(
-        "SELECT uid, group_uid FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[]) AND group_uid IS NOT NULL",
-        (index_no, uids.tolist()),
-        binary=True,
-    )
-    return dict(await cursor.fetchall())
-
-
 async def read_members(connection: Connection, index_no: int, groups: Sequence[int]) -> dict[int, int]:
     """Return every member of some groups, with its group."""
     if not groups:
@@ -168,36 +158,6 @@ async def read_ids(connection: Connection, index_no: int, uids: Sequence[int]) -
         binary=True,
     )
     return dict(await cursor.fetchall())
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedPairs:
-    """Stored pairs whose similarity is not what their bits add up to, in rising order."""
-
-    left: Int64s
-    right: Int64s
-    basis: list[str]
-    bits: list[bytes]
-
-
-async def read_judged(connection: Connection, index_no: int, uids: Int64s) -> JudgedPairs:
-    """Return the pairs of some entities that have a basis."""
-    cursor = await connection.execute(
-        """
-        SELECT left_uid, right_uid, basis, bits FROM entity_pairs
-        WHERE index_no = %s AND basis IS NOT NULL AND NOT closed AND left_uid = ANY(%b::bigint[])
-        ORDER BY left_uid, right_uid
-        """,
-        (index_no, uids.tolist()),
-        binary=True,
-    )
-    rows = await cursor.fetchall()
-    return JudgedPairs(
-        left=np.array([row[0] for row in rows], dtype=np.int64),
-        right=np.array([row[1] for row in rows], dtype=np.int64),
-        basis=[row[2] for row in rows],
-        bits=[bytes(row[3]) for row in rows],
-    )
 
 
 async def save_judgements(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from towpath.db.engine import Connection
 
@@ -15,8 +16,10 @@ Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-# Beyond this many entities a walk over the pairs costs more than reading all of them.
+# Beyond this many entities a walk over the pairs costs more than reading all of them; or beyond this part of them all.
 WALK_LIMIT = 50_000
+WALK_SHARE = 0.1
+SHORT_WALK = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,30 @@ async def drop_stale_pairs(connection: Connection, index_no: int, *, model_versi
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedPairs:
+    """Stored pairs whose similarity is not what their bits add up to, in rising order."""
+
+    left: Int64s
+    right: Int64s
+    basis: list[str]
+    bits: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class PairGraph:
-    """The pairs of whole components, with the source of each entity."""
+    """The pairs of whole components, with what is stored of their entities.
+
+    Attributes:
+        left: One side of each pair, in rising order.
+        right: The other side.
+        similarity: That is stored.
+        duplicate: The verdict that is stored.
+        uids: The entities, rising; some have no pair.
+        sources: Of each.
+        groups: That each is in; 0 for none.
+        judged: Those pairs that have a basis.
+        closed: Pairs with one of the entities that follow from a group alone, one a row.
+    """
 
     left: Int64s
     right: Int64s
@@ -110,71 +135,148 @@ class PairGraph:
     duplicate: Flags
     uids: Int64s
     sources: tuple[str | None, ...]
+    groups: Int64s
+    judged: JudgedPairs
+    closed: Int64s
+
+    def only(self, mask: Flags) -> PairGraph:
+        """Return it with the pairs that a mask keeps."""
+        return replace(
+            self, left=self.left[mask], right=self.right[mask], similarity=self.similarity[mask],
+            duplicate=self.duplicate[mask],
+        )  # fmt: skip
 
 
-async def read_components(connection: Connection, index_no: int, seeds: Sequence[int]) -> PairGraph:
-    """Return the components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper."""
-    reached = set(seeds)
-    frontier = list(reached)
-    while frontier and len(reached) <= WALK_LIMIT:
-        cursor = await connection.execute(
-            """
-            SELECT right_uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed AND left_uid = ANY(%(uids)s)
-            UNION
-            SELECT left_uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed AND right_uid = ANY(%(uids)s)
-            """,
-            {"index": index_no, "uids": frontier},
-            binary=True,
-        )
-        frontier = [row[0] for row in await cursor.fetchall() if row[0] not in reached]
-        reached.update(frontier)
-    everything = bool(frontier)
-    walked = np.fromiter(reached, dtype=np.int64, count=len(reached))
-    clause = "" if everything else "AND left_uid = ANY(%(uids)s)"
-    pairs = await connection.execute(
-        f"""
+# Each entity is looked up by itself. For a whole array of them the planner, which takes an array for ten lookups and an
+# index for a two-hundredth of its table, would rather read all pairs of the index through the wrong one of its keys.
+_WALKED = """
+    RECURSIVE reached(uid) AS (
+        SELECT uid FROM unnest(%(seeds)s::bigint[]) seed(uid)
+        UNION
+        SELECT next.uid FROM reached CROSS JOIN LATERAL (
+            SELECT right_uid FROM entity_pairs WHERE index_no = %(index)s AND left_uid = reached.uid AND NOT closed
+            UNION ALL
+            SELECT left_uid FROM entity_pairs WHERE index_no = %(index)s AND right_uid = reached.uid AND NOT closed
+            OFFSET 0
+        ) next(uid)
+    ), walked AS MATERIALIZED (SELECT uid FROM reached LIMIT %(limit)s)
+"""
+_EVERY = """
+    walked AS MATERIALIZED (
+        SELECT left_uid AS uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed
+        UNION SELECT right_uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed
+        UNION SELECT uid FROM unnest(%(seeds)s::bigint[]) seed(uid)
+        LIMIT %(limit)s
+    )
+"""
+_PAIRS_OF_WALKED = """
+    walked CROSS JOIN LATERAL (
+        SELECT * FROM entity_pairs WHERE index_no = %(index)s AND {side} = walked.uid AND {which} OFFSET 0
+    ) pair
+"""
+_PAIRS_OF_EVERY = "entity_pairs WHERE index_no = %(index)s AND {which}"
+_GRAPH = """
+    WITH {walked}
+    SELECT * FROM (
+        SELECT string_agg(int8send(uid), ''::bytea), string_agg(int8send(coalesce(group_uid, 0)), ''::bytea),
+               coalesce(string_agg(coalesce(to_json(source)::text, 'null'), ','), '')
+        FROM (
+            SELECT walked.uid, group_uid, source FROM walked LEFT JOIN LATERAL (
+                SELECT group_uid, source FROM entities WHERE index_no = %(index)s AND uid = walked.uid OFFSET 0
+            ) stored ON true ORDER BY walked.uid
+        ) entity
+    ) of_entities, (
         SELECT string_agg(int8send(left_uid), ''::bytea), string_agg(int8send(right_uid), ''::bytea),
                string_agg(float8send(similarity), ''::bytea), string_agg(boolsend(duplicate), ''::bytea)
-        FROM (
-            SELECT left_uid, right_uid, similarity, duplicate FROM entity_pairs
-            WHERE index_no = %(index)s AND NOT closed {clause} ORDER BY left_uid, right_uid
-        ) pair
-        """,
-        {"index": index_no, "uids": walked},
-        binary=True,
+        FROM (SELECT left_uid, right_uid, similarity, duplicate FROM {pairs} ORDER BY left_uid, right_uid) open
+    ) of_pairs, (
+        SELECT coalesce(array_agg(left_uid), '{{}}'), coalesce(array_agg(right_uid), '{{}}'),
+               coalesce(array_agg(basis), '{{}}'), coalesce(array_agg(bits), '{{}}')
+        FROM (SELECT left_uid, right_uid, basis, bits FROM {judged} ORDER BY left_uid, right_uid) judged
+    ) of_judged, (
+        SELECT string_agg(int8send(left_uid) || int8send(right_uid), ''::bytea)
+        FROM (SELECT left_uid, right_uid FROM {closed}) closed
+    ) of_closed
+"""
+
+
+def _graph_of(walked: str, pairs: str, closed: str) -> str:
+    return _GRAPH.format(
+        walked=walked,
+        pairs=pairs.format(side="left_uid", which="NOT closed"),
+        judged=pairs.format(side="left_uid", which="basis IS NOT NULL AND NOT closed"),
+        closed=closed,
     )
-    packed = await pairs.fetchone() or ()
+
+
+_WALKED_GRAPH = _graph_of(
+    _WALKED,
+    _PAIRS_OF_WALKED,
+    " UNION SELECT left_uid, right_uid FROM ".join(
+        _PAIRS_OF_WALKED.format(side=side, which="closed") for side in ("left_uid", "right_uid")
+    ),
+)
+_WHOLE_GRAPH = _graph_of(_EVERY, _PAIRS_OF_EVERY, _PAIRS_OF_EVERY.format(which="closed"))
+
+
+async def read_components(connection: Connection, index_no: int, seeds: Sequence[int], *, entities: int) -> PairGraph:
+    """Return the components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper.
+
+    Args:
+        connection: A connection.
+        index_no: The generation.
+        seeds: Some entities.
+        entities: How many the generation has, or more or less so.
+    """
+    limit = max(min(WALK_LIMIT, round(entities * WALK_SHARE)), SHORT_WALK)
+    if len(seeds) <= limit:
+        graph = await _read_graph(connection, _WALKED_GRAPH, index_no, seeds, limit=limit + 1)
+        if len(graph.uids) <= limit:
+            return graph
+    return await _read_graph(connection, _WHOLE_GRAPH, index_no, seeds, limit=None)
+
+
+async def _read_graph(
+    connection: Connection, query: str, index_no: int, seeds: Sequence[int], *, limit: int | None
+) -> PairGraph:
+    arguments = {"index": index_no, "seeds": np.array(seeds, dtype=np.int64), "limit": limit}
+    cursor = await connection.execute(query, arguments, binary=True)
+    row = await cursor.fetchone()
+    assert row is not None
     # A batch decides hundreds of thousands of pairs: columns instead of a row for each.
-    left, right, similarity, duplicate = (
-        np.frombuffer(column or b"", dtype=kind).astype(kind[1:])
-        for column, kind in zip(packed, (">i8", ">i8", ">f8", "|?"), strict=True)
-    )
-    members = np.unique(np.concatenate([left, right, walked]))
-    named = await connection.execute(
-        "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%s::bigint[]) AND source IS NOT NULL",
-        (index_no, members),
-        binary=True,
-    )
-    sources: dict[int, str | None] = dict(await named.fetchall())
+    uids, groups, sources, left, right, similarity, duplicate, *judged, closed = row
+
+    def unpack(column: bytes | None, kind: str) -> npt.NDArray[Any]:
+        return np.frombuffer(column or b"", dtype=kind).astype(kind[1:])
+
     return PairGraph(
-        left=left,
-        right=right,
-        similarity=similarity,
-        duplicate=duplicate,
-        uids=members,
-        sources=tuple(map(sources.get, members.tolist())),
+        left=unpack(left, ">i8"),
+        right=unpack(right, ">i8"),
+        similarity=unpack(similarity, ">f8"),
+        duplicate=unpack(duplicate, "|?"),
+        uids=unpack(uids, ">i8"),
+        sources=tuple(orjson.loads(f"[{sources}]")),
+        groups=unpack(groups, ">i8"),
+        judged=JudgedPairs(
+            left=np.array(judged[0], dtype=np.int64),
+            right=np.array(judged[1], dtype=np.int64),
+            basis=judged[2],
+            bits=[bytes(bits) for bits in judged[3]],
+        ),
+        closed=unpack(closed, ">i8").reshape(-1, 2),
     )
 
 
-async def drop_closed(connection: Connection, index_no: int, uids: Int64s) -> None:
-    """Delete the pairs that followed from the groups of some entities, before they are decided anew."""
-    await connection.execute(
-        """
-        DELETE FROM entity_pairs
-        WHERE index_no = %(index)s AND closed AND (left_uid = ANY(%(uids)s) OR right_uid = ANY(%(uids)s))
-        """,
-        {"index": index_no, "uids": uids},
-    )
+async def drop_closed(connection: Connection, index_no: int, pairs: Int64s) -> None:
+    """Delete pairs that followed from groups, one a row, before these are decided anew."""
+    if len(pairs):
+        await connection.execute(
+            """
+            DELETE FROM entity_pairs p USING unnest(%s::bigint[], %s::bigint[]) AS u(left_uid, right_uid)
+            WHERE p.index_no = %s AND p.left_uid = u.left_uid AND p.right_uid = u.right_uid AND p.closed
+            """,
+            (pairs[:, 0].copy(), pairs[:, 1].copy(), index_no),
+        )
 
 
 async def save_verdicts(connection: Connection, index_no: int, graph: PairGraph, verdicts: Flags) -> int:

@@ -153,9 +153,18 @@ async def _unlink(connection: Connection, index_no: int, keys_by_uid: dict[int, 
     )
     unlinked = await connection.execute(
         """
-        WITH gone AS (
-            DELETE FROM entity_pairs WHERE index_no = %(index)s
-            AND (left_uid = ANY(%(uids)s) OR right_uid = ANY(%(uids)s)) RETURNING left_uid, right_uid
+        WITH listed AS MATERIALIZED (
+            -- Each by itself, see `store.pairs`.
+            SELECT pair.* FROM unnest(%(uids)s::bigint[]) asked(uid) CROSS JOIN LATERAL (
+                SELECT left_uid, right_uid FROM entity_pairs WHERE index_no = %(index)s AND left_uid = asked.uid
+                UNION ALL
+                SELECT left_uid, right_uid FROM entity_pairs WHERE index_no = %(index)s AND right_uid = asked.uid
+                OFFSET 0
+            ) pair
+        ), gone AS (
+            DELETE FROM entity_pairs p USING listed l
+            WHERE p.index_no = %(index)s AND p.left_uid = l.left_uid AND p.right_uid = l.right_uid
+            RETURNING p.left_uid, p.right_uid
         ), partner AS (
             SELECT uid FROM (SELECT left_uid FROM gone UNION SELECT right_uid FROM gone) g(uid)
             WHERE uid <> ALL(%(uids)s)
@@ -329,6 +338,8 @@ async def read_stored(
         keys="keys" if with_keys else "''::bytea", which="AND uid = ANY(%(uids)s::bigint[]) ORDER BY uid"
     )
     uid_array = np.asarray(uids, dtype=np.int64)
+    if not len(uid_array):
+        return StoredEntities.of([])
     cursor = await connection.execute(query, {"index": index.index_no, "uids": uid_array}, binary=True)
     return _unpack(await cursor.fetchone(), index.config)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from operator import itemgetter
+from itertools import count
+from operator import gt, itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -160,10 +162,11 @@ def _is_telling(model: MatchModel, values: Values) -> bool:
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
     """Return a number for each distinct value, -1 for none."""
-    distinct = [value for value in dict.fromkeys(column) if value is not None]
-    slots: dict[str | None, int] = {None: -1, **dict(zip(distinct, range(len(distinct)), strict=True))}
     # No step of Python's own for a value: every field of every record comes by here.
-    return np.fromiter(map(slots.__getitem__, column), dtype=np.int64, count=len(column)), distinct
+    slots: defaultdict[str | None, int] = defaultdict(count().__next__)
+    slots[None] = -1
+    codes = np.fromiter(map(slots.__getitem__, column), dtype=np.int64, count=len(column))
+    return codes, [value for value in slots if value is not None]
 
 
 def _levels(field: FieldModel, rarity: Rarity, values: list[str], left: Int64s, right: Int64s) -> Int16s:
@@ -188,9 +191,8 @@ def _string_levels(values: list[str], left: Int64s, right: Int64s) -> Int16s:
 
 def _string_likeness(values: list[str], left: Int64s, right: Int64s) -> Floats:
     # In a fixed order: Jaro's count of transpositions depends on which side comes first.
-    rank = np.empty(len(values), dtype=np.int64)
-    rank[sorted(range(len(values)), key=values.__getitem__)] = np.arange(len(values))
-    swap = rank[left] > rank[right]
+    left_values, right_values = (list(map(values.__getitem__, side.tolist())) for side in (left, right))
+    swap = np.fromiter(map(gt, left_values, right_values), dtype=np.bool_, count=len(left))
     first, second = np.where(swap, right, left), np.where(swap, left, right)
     likeness = _pairwise(distance.JaroWinkler.similarity, values, first, second)
     # Jaro-Winkler is too kind to numbers: 1234 and 1243 are other numbers, at best a typing error.
@@ -238,7 +240,8 @@ def _number_levels(values: list[str], left: Int64s, right: Int64s, spread: float
 
 
 def _date_levels(values: list[str], left: Int64s, right: Int64s) -> Int16s:
-    digits = np.array([[ord(c) - 48 for c in value[:8].ljust(8, "0")] for value in values], dtype=np.int64)
+    joined = "".join([value[:8].ljust(8, "0") for value in values]).encode("utf-32-le", "surrogatepass")
+    digits = np.frombuffer(joined, dtype="<u4").reshape(-1, 8).astype(np.int64) - ord("0")
     year = digits[:, :4] @ np.array([1000, 100, 10, 1])
     month, day = digits[:, 4:6] @ np.array([10, 1]), digits[:, 6:8] @ np.array([10, 1])
     same_year = year[left] == year[right]
