@@ -99,7 +99,7 @@ class JudgePlan(BaseModel):
 class JudgeResult(Wire):
     """The result of a judge."""
 
-    asked: int = Field(description="Pairs that the model was asked about.")
+    pairs_asked: int = Field(description="Pairs that the model was asked about.")
     same: int
     different: int
     unsure: int

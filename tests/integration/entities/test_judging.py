@@ -125,7 +125,7 @@ async def test_answers_decide_at_once_are_shown_and_are_taken_back(bench: Bench)
 
     result = await bench.judge()
 
-    assert result.asked == len(before) == result.same + result.different
+    assert result.pairs_asked == len(before) == result.same + result.different
     assert (result.same, result.unanswered, result.conflicting, result.stopped_because) == (1, 0, 0, "done")
     assert (result.input_tokens, result.output_tokens) == (100, 20)
     assert result.cost_usd == bench.models.catalog.price(MODEL, 100, 20)
@@ -148,7 +148,7 @@ async def test_answers_decide_at_once_are_shown_and_are_taken_back(bench: Bench)
     async with rig.database.transaction() as connection:
         removed = await bench.service.remove_all(connection, rig.organization, rig.name)
 
-    assert removed.removed == result.asked
+    assert removed.removed == result.pairs_asked
     assert await bench.listed() == {}
     assert await bench.pairs() == before
     assert await rig.members() == groups
@@ -160,13 +160,13 @@ async def test_what_was_judged_is_not_asked_again_until_it_changes(bench: Bench)
 
     again = await bench.judge()
 
-    assert (first.asked > 0, again.asked, again.stopped_because) == (True, 0, "done")
+    assert (first.pairs_asked > 0, again.pairs_asked, again.stopped_because) == (True, 0, "done")
     await bench.rig.upsert({**FIRMS[0], "phone": "555 7777"})
     listed = await bench.listed()
     assert listed[NORTH].standing == "outdated"
     assert (await bench.pairs())[NORTH].judged_by is None
     third = await bench.judge()
-    assert 0 < third.asked < first.asked
+    assert 0 < third.pairs_asked < first.pairs_asked
     assert (await bench.listed())[NORTH].standing == "holds"
     assert await bench.group_of(*NORTH)
 
@@ -229,10 +229,10 @@ async def test_pairs_without_an_answer_are_asked_once_more_and_never_guessed(ben
 
     result = await bench.judge()
 
-    assert (result.unanswered, result.unsure) == (1, result.asked - 1)
+    assert (result.unanswered, result.unsure) == (1, result.pairs_asked - 1)
     asked = all_asked(bench.provider)
     assert sum(names(*pair) == {"Havg"} for pair in asked) == 2
-    assert len(asked) == result.asked + 1
+    assert len(asked) == result.pairs_asked + 1
     assert SEA not in await bench.listed()
     assert {one.standing for one in (await bench.listed()).values()} == {"unsure"}
 
@@ -255,7 +255,7 @@ async def test_a_model_that_never_answers_in_the_form_leaves_pairs_unanswered(be
 
     result = await bench.judge()
 
-    assert (result.unanswered, result.asked) == (len(before), len(before))
+    assert (result.unanswered, result.pairs_asked) == (len(before), len(before))
     assert bench.provider.paid.total() == 2
     assert await bench.pairs() == before
 
@@ -270,20 +270,20 @@ async def test_no_request_is_made_that_could_cost_more_than_is_left(database: Da
 
     nothing = await bench.judge(maxCostUsd=0.000_001)
 
-    assert (nothing.asked, nothing.cost_usd, nothing.stopped_because) == (0, 0.0, "budget")
+    assert (nothing.pairs_asked, nothing.cost_usd, nothing.stopped_because) == (0, 0.0, "budget")
     assert provider.calls == []
     # All prompts of 64 pairs are of one length. One fits to the byte; with what it has cost, a second one does not.
     side = {field: value for field, value in firm(10, "Fjell Bygg 10").items() if field != "id"}
     bound = max_price(bench.models.catalog, MODEL, judge_prompt([Question(side, side)] * PAIRS_A_PROMPT))
-    assert (await bench.judge(maxCostUsd=bound - 1e-9)).asked == 0
+    assert (await bench.judge(maxCostUsd=bound - 1e-9)).pairs_asked == 0
     some = await bench.judge(maxCostUsd=bound + 1e-9)
-    assert (some.asked, some.stopped_because) == (PAIRS_A_PROMPT, "budget")
+    assert (some.pairs_asked, some.stopped_because) == (PAIRS_A_PROMPT, "budget")
     assert 0 < some.cost_usd < bound
     assert len(provider.calls) == 1
     limited = await bench.judge(limit=10)
-    assert (limited.asked, limited.stopped_because) == (10, "limit")
+    assert (limited.pairs_asked, limited.stopped_because) == (10, "limit")
     rest = await bench.judge()
-    assert (rest.asked, rest.stopped_because) == (pairs - PAIRS_A_PROMPT - 10, "done")
+    assert (rest.pairs_asked, rest.stopped_because) == (pairs - PAIRS_A_PROMPT - 10, "done")
     await bench.models.close()
 
 
@@ -301,7 +301,7 @@ async def test_the_most_doubtful_pairs_come_first_and_only_those_of_the_zone(ben
     middle = (similarities[0] + similarities[1]) / 2
     lowest = {pair for pair, view in pairs.items() if view.similarity < middle} - {nearest}
     within = await bench.judge(zone={"from": 0.0, "to": middle})
-    assert within.asked == len(lowest)
+    assert within.pairs_asked == len(lowest)
     assert lowest <= (await bench.listed()).keys()
 
 
@@ -317,7 +317,7 @@ async def test_a_page_that_comes_twice_is_asked_and_counted_once(bench: Bench) -
     result = JudgeResult.model_validate(await bench.judging.settle(ref))
 
     assert bench.provider.paid.total() == 1
-    assert result.asked == len(await bench.listed())
+    assert result.pairs_asked == len(await bench.listed())
     job = await get_job(bench.rig.database, ref.organization, ref.job_id)
     assert job.cost_usd == bench.models.catalog.price(MODEL, 100, 20)
     assert JudgeParams.model_validate(job.params).reserved == {}

@@ -65,7 +65,8 @@ def test_a_judge_turns_pairs_and_groups_and_can_be_taken_back(
     result = job["result"]
     assert (job["kind"], job["state"]) == ("entity_judge", "COMPLETED")
     assert result == {
-        "asked": len(before), "same": 1, "different": len(before) - 1, "unsure": 0, "unanswered": 0, "conflicting": 0,
+        "pairsAsked": len(before), "same": 1, "different": len(before) - 1, "unsure": 0, "unanswered": 0,
+        "conflicting": 0,
         "costUsd": job["cost"]["usd"], "inputTokens": 100, "outputTokens": 20, "stoppedBecause": "done",
     }  # fmt: skip
     assert job["progress"]["succeeded"] == job["progress"]["total"] == len(before)
@@ -98,7 +99,7 @@ def test_the_budget_stops_it_without_an_error(firms: Organization, provider: Llm
     job = judge(firms, maxCostUsd=0.000_01)
 
     assert (job["state"], job.get("error")) == ("COMPLETED", None)
-    assert (job["result"]["asked"], job["result"]["stoppedBecause"]) == (0, "budget")
+    assert (job["result"]["pairsAsked"], job["result"]["stoppedBecause"]) == (0, "budget")
     assert provider.calls == []
 
 
@@ -132,8 +133,8 @@ def test_values_with_orders_reach_no_other_pair(firms: Organization, provider: L
     result = judge(firms)["result"]
 
     with_orders = sum("IGNORE" in f"{left}{right}" for left, right in all_asked(provider))
-    assert 0 < with_orders < result["asked"]
-    assert (result["same"], result["different"]) == (with_orders, result["asked"] - with_orders)
+    assert 0 < with_orders < result["pairsAsked"]
+    assert (result["same"], result["different"]) == (with_orders, result["pairsAsked"] - with_orders)
 
 
 def test_what_cannot_be_judged_is_refused(firms: Organization, provider: LlmServer, system: EmbeddedStack) -> None:

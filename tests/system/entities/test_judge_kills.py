@@ -63,7 +63,7 @@ def test_a_worker_killed_in_the_middle_pays_no_answer_twice(stack: EmbeddedStack
     calm = firms(stack)
     calm_job = calm.until(start(calm), seconds=120)
     assert calm_job["state"] == "COMPLETED", calm_job
-    asked, requests = calm_job["result"]["asked"], model.paid.total()
+    asked, requests = calm_job["result"]["pairsAsked"], model.paid.total()
     assert requests >= 3
     model.reset()
     judge_by(model, by_number)
@@ -83,7 +83,7 @@ def test_a_worker_killed_in_the_middle_pays_no_answer_twice(stack: EmbeddedStack
     assert job["state"] == "COMPLETED", job
     assert set(model.paid.values()) == {1}
     assert model.paid.total() == requests
-    assert len(all_asked(model)) == job["result"]["asked"] == asked
+    assert len(all_asked(model)) == job["result"]["pairsAsked"] == asked
     assert job["result"] == calm_job["result"]
     assert org.groups() == calm.groups()
     assert org.pairs() == calm.pairs()

@@ -110,8 +110,8 @@ class JudgementService:
             index = await find_index(connection, organization, name)
             rows, total = await store.page_judgements(connection, index, limit=limit, offset=offset)
             uids = sorted({uid for row in rows for uid in (row.left_uid, row.right_uid)})
-            said = await store.read_said(connection, index, uids)
-        refused = set(Constraints(said.labels, said.judgements).refused)
+            statements = await store.read_statements(connection, index, uids)
+        refused = set(Constraints(statements.labels, statements.judgements).refused)
         return JudgementPage(
             judgements=[_judgement_view(row, refused) for row in rows], limit=limit, offset=offset, total=total
         )
@@ -210,10 +210,10 @@ async def explain_by_judgement(connection: Connection, index: Index, view: WhyVi
         pair: The entities, the lower uid first.
         sign: What follows of them: SAME or DIFFERENT.
     """
-    said = await store.read_said(connection, index, list(pair))
-    refused = Constraints(said.labels, said.judgements).refused
-    holding = [judgement for judgement in said.judgements if judgement not in refused]
-    chain = find_label_chain([*said.labels, *holding], *pair, sign)
+    statements = await store.read_statements(connection, index, list(pair))
+    refused = Constraints(statements.labels, statements.judgements).refused
+    holding = [judgement for judgement in statements.judgements if judgement not in refused]
+    chain = find_label_chain([*statements.labels, *holding], *pair, sign)
     pairs = [(link.left, link.right) for link in chain]
     judges = await store.read_judges(connection, index, pairs)
     ids = await read_ids(connection, index.index_no, sorted({uid for link in pairs for uid in link}))

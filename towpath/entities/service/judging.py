@@ -176,7 +176,7 @@ class Judging:
         elif params.has_more:
             stopped = StopReason.LIMIT
         result = JudgeResult(
-            asked=sum(answers.values()) + job.failed,
+            pairs_asked=sum(answers.values()) + job.failed,
             same=answers[JudgeAnswer.SAME],
             different=answers[JudgeAnswer.DIFFERENT],
             unsure=answers[JudgeAnswer.UNSURE],
@@ -214,7 +214,7 @@ class Judging:
             else:
                 _add_cost(asking.cost, answer.usd, answer.input_tokens, answer.output_tokens)
                 usable = read_answers(answer.data, len(places))
-                asking.answers |= {places[at]: said for at, said in usable.items()}
+                asking.answers |= {places[at]: pair_answer for at, pair_answer in usable.items()}
                 asking.costs |= {places[at]: answer.usd / len(usable) for at in usable}
                 asking.open = [place for at, place in enumerate(places) if at not in usable]
                 asking.failed = dict.fromkeys(asking.open, (ErrorCode.MODEL_OUTPUT_INVALID, NO_ANSWER))
@@ -277,8 +277,8 @@ class Judging:
         await save_outcomes(connection, ref.job_id, task.page, page.outcomes, 2)
         reserved = {of_page: usd for of_page, usd in params.reserved.items() if of_page != str(task.page)}
         answers = dict(params.answers)
-        for said in asking.answers.values():
-            answers[said.answer] = answers.get(said.answer, 0) + 1
+        for pair_answer in asking.answers.values():
+            answers[pair_answer.answer] = answers.get(pair_answer.answer, 0) + 1
         await job_store.merge_params(connection, ref, {"reserved": reserved, "answers": answers})
         after = count_outcomes(page.outcomes)
         await record_page(connection, task, Phase.JUDGE, before, after, cost=asking.cost)
@@ -372,6 +372,6 @@ async def _count_conflicting(connection: Connection, index: Index, ref: JobRef) 
     pairs = set(await store.read_job_pairs(connection, index, ref.job_id))
     if not pairs:
         return 0
-    said = await store.read_said(connection, index)
-    refused: list[PairLabel] = Constraints(said.labels, said.judgements).refused
+    statements = await store.read_statements(connection, index)
+    refused: list[PairLabel] = Constraints(statements.labels, statements.judgements).refused
     return sum((label.left, label.right) in pairs for label in refused)

@@ -13,7 +13,7 @@ from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.matching import score_candidates
 from towpath.entities.store.groups import add_labelled_pairs, find_missing_pairs, read_ids
 from towpath.entities.store.indexes import Index
-from towpath.entities.store.judgements import read_said
+from towpath.entities.store.judgements import read_statements
 from towpath.entities.store.labels import StoredLabel
 
 Int64s = npt.NDArray[np.int64]
@@ -35,10 +35,10 @@ async def read_constraints(
     Returns:
         The constraints, and the pairs without which the entities of a class would not be linked by stored pairs.
     """
-    said = await read_said(connection, index, None if len(uids) > MANY_ENTITIES else uids.tolist())
-    constraints = Constraints(said.labels, said.judgements)
-    holding = set(said.judgements).difference(constraints.refused) if said.judgements else set()
-    same = [(label.left, label.right) for label in (*said.labels, *sorted(holding)) if label.duplicate]
+    statements = await read_statements(connection, index, None if len(uids) > MANY_ENTITIES else uids.tolist())
+    constraints = Constraints(statements.labels, statements.judgements)
+    holding = set(statements.judgements).difference(constraints.refused) if statements.judgements else set()
+    same = [(label.left, label.right) for label in (*statements.labels, *sorted(holding)) if label.duplicate]
     if not same:
         return constraints, []
     present = await read_ids(connection, index.index_no, sorted({uid for pair in same for uid in pair}))
@@ -48,8 +48,8 @@ async def read_constraints(
 
 async def read_constrained(connection: Connection, index: Index) -> set[int]:
     """Return all entities of an index that a label or a judgement names: it may link whom no pair has led to."""
-    said = await read_said(connection, index)
-    return {uid for label in (*said.labels, *said.judgements) for uid in (label.left, label.right)}
+    statements = await read_statements(connection, index)
+    return {uid for label in (*statements.labels, *statements.judgements) for uid in (label.left, label.right)}
 
 
 async def add_missing_pairs(

@@ -68,13 +68,16 @@ _CURRENT = """
     j.left_digest = (SELECT digest FROM entities WHERE index_no = %(index)s AND uid = j.left_uid)
     AND j.right_digest = (SELECT digest FROM entities WHERE index_no = %(index)s AND uid = j.right_uid)
 """
+# `OFFSET 0`: looked up once for each pair, and never joined.
 _LABELLED = f"""
-    EXISTS (SELECT 1 FROM entity_labels l WHERE {_OF} AND l.left_uid = p.left_uid AND l.right_uid = p.right_uid)
+    EXISTS (
+        SELECT 1 FROM entity_labels l WHERE {_OF} AND l.left_uid = p.left_uid AND l.right_uid = p.right_uid OFFSET 0
+    )
 """
 _JUDGED = f"""
     EXISTS (
         SELECT 1 FROM entity_judgements j WHERE {_OF} AND j.left_uid = p.left_uid AND j.right_uid = p.right_uid
-        AND {_CURRENT}
+        AND {_CURRENT} OFFSET 0
     )
 """
 
@@ -158,14 +161,14 @@ async def save_judgements(
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Statements:
     """What is said of pairs: by people, and by models as far as the contents are still the same."""
 
     labels: list[PairLabel]
     judgements: list[PairLabel]
 
 
-async def read_said(connection: Connection, index: Index, uids: Sequence[int] | None = None) -> Said:
+async def read_statements(connection: Connection, index: Index, uids: Sequence[int] | None = None) -> Statements:
     """Read what is said of some entities, and of all that are said to be the same as one of them.
 
     Args:
@@ -173,7 +176,7 @@ async def read_said(connection: Connection, index: Index, uids: Sequence[int] | 
         index: The generation that contents are compared with.
         uids: The entities; None: all of the index.
     """
-    said: set[tuple[bool, int, int, bool]] = set()
+    statements: set[tuple[bool, int, int, bool]] = set()
     reached, frontier = set(uids or ()), list(uids or ())
     sides = ("left_uid", "right_uid") if uids is not None else ("",)
     labels = "SELECT true, left_uid, right_uid, duplicate FROM entity_labels WHERE {of}{side}"
@@ -190,14 +193,16 @@ async def read_said(connection: Connection, index: Index, uids: Sequence[int] | 
     while frontier or uids is None:
         cursor = await connection.execute(query, {**_of(index), "uids": frontier})
         rows = {(by_people, left, right, same) for by_people, left, right, same in await cursor.fetchall()}
-        said |= rows
+        statements |= rows
         if uids is None:
             break
         frontier = sorted({uid for _, left, right, same in rows if same for uid in (left, right)} - reached)
         reached.update(frontier)
-    return Said(
-        labels=[PairLabel(left, right, same) for by_people, left, right, same in sorted(said) if by_people],
-        judgements=[PairLabel(left, right, same) for by_people, left, right, same in sorted(said) if not by_people],
+    return Statements(
+        labels=[PairLabel(left, right, same) for by_people, left, right, same in sorted(statements) if by_people],
+        judgements=[
+            PairLabel(left, right, same) for by_people, left, right, same in sorted(statements) if not by_people
+        ],
     )
 
 

@@ -58,12 +58,12 @@ class Constraints:
             self._apart[first].add(second)
             self._apart[second].add(first)
         elif first != second:
-            kept, gone = min(first, second), max(first, second)
-            self._parent[gone] = kept
-            for other in self._apart.pop(gone, set()):
-                self._apart[other].discard(gone)
-                self._apart[other].add(kept)
-                self._apart[kept].add(other)
+            lower, higher = min(first, second), max(first, second)
+            self._parent[higher] = lower
+            for other in self._apart.pop(higher, set()):
+                self._apart[other].discard(higher)
+                self._apart[other].add(lower)
+                self._apart[lower].add(other)
 
     def __bool__(self) -> bool:
         return bool(self._parent)
