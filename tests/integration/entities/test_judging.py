@@ -16,7 +16,7 @@ from tests.support.judge import MODEL, all_asked, asked_pairs, judge_by
 from tests.support.llm_server import Fault, LlmServer
 from towpath.core.errors import BadInputError, ConflictError
 from towpath.db.engine import Database
-from towpath.entities.domain.golden import Rules
+from towpath.entities.domain.golden import Override
 from towpath.entities.domain.judging import PAIRS_A_PROMPT, Question, judge_prompt
 from towpath.entities.group_types import WhyReason
 from towpath.entities.judge_types import JudgeBody, JudgementView, JudgeParams, JudgeResult
@@ -212,7 +212,7 @@ async def test_a_group_and_the_question_why_name_the_judge(bench: Bench) -> None
     groups = rig.groups_of()
 
     name = next(name for name, members in (await rig.groups()).items() if set(NORTH) <= set(members))
-    detail = await groups.read(rig.organization, rig.name, name, Rules(), explain=True)
+    detail = await groups.read(rig.organization, rig.name, name, Override(), explain=True)
     together = await groups.explain_pair(rig.organization, rig.name, *NORTH)
     apart = await groups.explain_pair(rig.organization, rig.name, *SEA)
 
