@@ -13,13 +13,13 @@ from towpath.core.bodies import Strict
 from towpath.core.wire import Wire
 from towpath.entities.domain.golden import MAX_FIELDS, SurvivalRule
 from towpath.entities.domain.matching.naming import GroupChange
-from towpath.entities.types import Explanation, GroupView, PairView
+from towpath.entities.types import EntityRef, Explanation, GroupView, PairView
 
 MAX_PARTS = 100
 MAX_SOURCES = 1_000
 MAX_MEMBERS = 10_000
 
-EntityIds = Annotated[list[int | str], Field(min_length=1, max_length=MAX_MEMBERS)]
+EntityIds = Annotated[list[EntityRef], Field(min_length=1, max_length=MAX_MEMBERS)]
 GroupName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -166,7 +166,7 @@ class MergeBody(Wire, Strict):
     """What a group takes in: other groups, or entities."""
 
     group_ids: Annotated[list[GroupName], Field(default_factory=list, max_length=MAX_PARTS)]
-    entity_ids: Annotated[list[int | str], Field(default_factory=list, max_length=MAX_MEMBERS)]
+    entity_ids: Annotated[list[EntityRef], Field(default_factory=list, max_length=MAX_MEMBERS)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from towpath.core.bodies import Strict
 from towpath.core.errors import ErrorCode
@@ -62,6 +62,15 @@ def _path_part(name: str) -> str:
     return name
 
 
+def _id_of_entity(value: Any) -> Any:
+    # A union of its own accord would take `true` for 1, and name its members in an error.
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("must be text or a whole number")
+    return value
+
+
+EntityRef = Annotated[int | str, BeforeValidator(_id_of_entity)]
+"""An id of an entity as a client writes it."""
 IndexName = Annotated[str, Field(pattern=INDEX_NAME_FORM)]
 
 
@@ -302,8 +311,8 @@ class AcceptedView(Wire):
 class Label(Wire, Strict):
     """What a person says of two entities."""
 
-    entity_id: int | str
-    duplicate_id: int | str
+    entity_id: EntityRef
+    duplicate_id: EntityRef
     duplicate: StrictBool
 
 

@@ -196,6 +196,24 @@ def test_the_user_says_what_tells_entities_apart() -> None:
     assert not told.is_duplicate(peter, peter | {"a": "Grace"})
 
 
+def test_of_addresses_the_street_with_its_number_is_what_tells_them_apart() -> None:
+    fields = {"street": FieldType.STRING, "city": FieldType.STRING, "postcode": FieldType.STRING}
+    chance = random.Random(9)
+    rows = [
+        {"street": row["street"], "city": row["city"], "postcode": str(chance.randint(10_000, 99_999))}
+        for row in people(600, 9)
+    ]
+    index = Trained(fields, [*rows, *(row | {"city": f"{row['city']}e"} for row in rows[:60])])
+    place = {"city": "Fargo", "postcode": "58102"}
+
+    def is_one(left: str, right: str) -> bool:
+        return index.is_duplicate(place | {"street": left}, place | {"street": right})
+
+    assert is_one("17 Harrow Street Apt 4", "17 Harrow St. #4")
+    assert not is_one("1201 Rook Road", "1203 Rook Road")
+    assert not is_one("12 N Harbor Drive", "12 S Harbor Drive")
+
+
 def test_sellers_do_not_ask_many_times_as_much_for_one_thing() -> None:
     fields = {"name": FieldType.TEXT, "brand": FieldType.STRING, "price": FieldType.NUMBER}
     chance = random.Random(2)

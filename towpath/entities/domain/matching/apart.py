@@ -33,6 +33,7 @@ MIN_JOINED_LIKENESS = 0.8
 VOWELS = frozenset("aeiouy")
 _FILLERS = """
     a an the of for with in on at by to from and or new
+    apt apartment suite ste unit flat no nr
     und der die das von mit et de la le les du el los y e di da do
 """
 FILLERS = frozenset(_FILLERS.split())

@@ -34,6 +34,8 @@ APART_SHARE = 0.01
 APART_PSEUDO_COUNT = 200.0
 MAX_APART_SHARE = 0.05
 """Where more of an index's own matches are apart in a field, its values do not tell its entities apart."""
+MIN_MEAN_WORDS, MAX_MEAN_WORDS = 2.0, 8.0
+"""Words of a field that calls a thing by a name, on average."""
 MIN_BITS = -2.0
 """Below this nothing is looked at: the pair is none anyway."""
 
@@ -59,6 +61,7 @@ def learn_apart_bits(
         comparison: Of the pairs.
         matches: Which pairs the index itself shows to be matches; None: it shows none.
     """
+    model = _name_own_field(model, records)
     at = np.flatnonzero(matches) if matches is not None else np.empty(0, dtype=np.int64)
     fields = []
     for number, field in enumerate(model.fields):
@@ -70,6 +73,34 @@ def learn_apart_bits(
             bits = round(float(-np.log2(share)), 4) if share <= MAX_APART_SHARE else 0.0
         fields.append(field.model_copy(update={"apart_bits": bits}))
     return model.with_fields(fields)
+
+
+def _name_own_field(model: MatchModel, records: Sequence[Values]) -> MatchModel:
+    """Return the model with a field that is a thing's own, where no name says so: the one that calls it at most length.
+
+    Of addresses it is the street with its number. Prose is none, for it says one thing in many ways.
+    """
+    if any(_is_own(field) for field in model.fields):
+        return model
+    words = {
+        number: mean
+        for number, field in enumerate(model.fields)
+        if field.is_telling and field.type in {FieldType.TEXT, FieldType.STRING}
+        if MIN_MEAN_WORDS <= (mean := _mean_words(records, number)) <= MAX_MEAN_WORDS
+    }
+    if not words:
+        return model
+    own = max(words, key=lambda number: (words[number], -number))
+    fields = [
+        field.model_copy(update={"role": Role.TITLE}) if number == own else field
+        for number, field in enumerate(model.fields)
+    ]
+    return model.with_fields(fields)
+
+
+def _mean_words(records: Sequence[Values], number: int) -> float:
+    counts = [value.count(" ") + 1 for values in records if (value := values[number]) is not None]
+    return sum(counts) / len(counts) if counts else 0.0
 
 
 def _is_own(field: FieldModel) -> bool:
