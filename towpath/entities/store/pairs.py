@@ -34,6 +34,21 @@ class ScoredPairs:
     def __len__(self) -> int:
         return len(self.left)
 
+    @classmethod
+    def join(cls, parts: Sequence[ScoredPairs]) -> ScoredPairs:
+        """Join parts, of which there is at least one; a pair that is in several is taken once."""
+        if len(parts) == 1:
+            return parts[0]
+        left, right = (np.concatenate([getattr(part, side) for part in parts]) for side in ("left", "right"))
+        order = np.lexsort((right, left))
+        is_first = np.ones(len(order), dtype=np.bool_)
+        is_first[1:] = (np.diff(left[order]) != 0) | (np.diff(right[order]) != 0)
+        rows = order[is_first]
+        return cls(
+            left[rows], right[rows], np.concatenate([part.similarity for part in parts])[rows],
+            np.concatenate([part.bits for part in parts])[rows],
+        )  # fmt: skip
+
     def only(self, mask: Flags) -> ScoredPairs:
         """Return the pairs that a mask keeps."""
         return ScoredPairs(self.left[mask], self.right[mask], self.similarity[mask], self.bits[mask])
