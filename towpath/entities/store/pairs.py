@@ -19,7 +19,7 @@ Flags = npt.NDArray[np.bool_]
 # Beyond this many entities a walk over the pairs costs more than reading all of them; or beyond this part of them all.
 WALK_LIMIT = 50_000
 WALK_SHARE = 0.1
-SHORT_WALK = 1_000
+SHORT_WALK = 5_000
 
 
 @dataclass(frozen=True, slots=True)
