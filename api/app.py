@@ -69,6 +69,7 @@ from towpath.documents import DocumentReader
 from towpath.features import installed_features, register_features
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
+from towpath.jobs.registry import upkeep_kinds
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url
@@ -269,7 +270,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         key_uses = KeyUses(database)
         stack.push_async_callback(key_uses.close)
         limiter = Limiter(database)
-        limits = Limits(settings.default_limits, database, limiter)
+        limits = Limits(settings.default_limits, database, limiter, upkeep=upkeep_kinds())
         streams = StreamLeases(database, limits)
         await streams.start()
         stack.push_async_callback(streams.close)

@@ -53,8 +53,10 @@ class Run:
         self.seconds["prepare"] = time.process_time() - started
         self.values = [entity.values for entity in self.prepared]
         self.uids = np.array([m.entity_uid(row["id"]) for row in self.data.rows], dtype=np.int64)
-        sources = sorted({entity.source or "" for entity in self.prepared})
-        self.sources = np.array([sources.index(entity.source or "") for entity in self.prepared], dtype=np.int32)
+        named = sorted({entity.source for entity in self.prepared if entity.source is not None})
+        number = {source: at for at, source in enumerate(named)}
+        self.source_names = named
+        self.sources = np.array([number.get(entity.source or "", -1) for entity in self.prepared], dtype=np.int32)
         self.order = np.argsort(self.uids)
 
     def candidates(self) -> None:
@@ -98,7 +100,8 @@ class Run:
                 values=[self.values[i] for i in positions.tolist()],
                 left=self.uids[left],
                 right=self.uids[right],
-                sources=self.sources[positions] if self.config.source_field else None,
+                sources=self.sources[positions] if self.source_names else None,
+                source_names=self.source_names,
             ),
             self.config,
         )
@@ -208,10 +211,20 @@ def matched(data: datasets.DataSet, clean: bool) -> Run:
     names = [field.name for field in data.fields]
     has_value = [any(row.get(name) not in (None, "") for name in names) for row in data.rows]
     data = replace(data, rows=list(compress(data.rows, has_value)))
+    if not clean:
+        data = replace(
+            data, rows=[{name: value for name, value in row.items() if name != "source"} for row in data.rows]
+        )
     run = Run(data, data.config(clean))
     run.prepare()
     run.candidates()
     run.train()
+    if (inferred := run.model.inferred) is not None:
+        # Candidates across sources alone are others than those that have shown the structure.
+        run.config = run.config.model_copy(update={"clean_sources": True})
+        run.candidates()
+        run.train()
+        run.model = run.model.model_copy(update={"inferred": inferred})
     run.judge()
     return run
 

@@ -6,9 +6,11 @@ Each test is marked `unit`, `integration` or `system` after the folder it is in.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,6 +43,7 @@ hypothesis.settings.load_profile("towpath")
 
 
 TESTS = Path(__file__).parent
+OWN_STACK = re.compile(r"\b(supervised|make_stack|Popen)\(|\bbreakable\b")
 TIERS = {
     "unit": "starts no process and opens no connection",
     "integration": "needs a part: a database, Temporal, Chroma, a server or a child process",
@@ -54,13 +57,25 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {description}; set by the folder")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test after its folder."""
+    """Mark each test after its folder, and let those come first that take longest.
+
+    A file goes to one process as a whole: with the short ones last, no process waits long for another one's end.
+    """
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder not in TIERS:
             raise pytest.UsageError(f"{item.nodeid} belongs in one of the folders {', '.join(TIERS)}")
         item.add_marker(folder)
+    items.sort(key=lambda item: _turn_of(item.path))
+
+
+@cache
+def _turn_of(file: Path) -> tuple[int, bool]:
+    """When a file has its turn: system tests first, and of a tier those that start processes of their own."""
+    tier = list(TIERS)[::-1].index(file.relative_to(TESTS).parts[0])
+    return tier, OWN_STACK.search(file.read_text(encoding="utf-8")) is None
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 from temporalio import workflow
 
 from towpath.activities.entities import ReindexActivities
-from towpath.entities.types import ENTITY_REINDEX, Phase
+from towpath.entities.types import ENTITY_REINDEX, ENTITY_SETTLE, Phase
 from towpath.jobs.types import JobInput, JobOutcome
 from towpath.workflows.entities import EntityBatchWorkflow, EntityJob
 from towpath.workflows.options import LONG_RUNNING
@@ -51,4 +51,14 @@ class EntityReindexWorkflow(EntityJob):
         )
 
 
-ENTITY_WORKFLOWS: list[type] = [EntityBatchWorkflow, EntityReindexWorkflow]
+@workflow.defn(name=ENTITY_SETTLE)
+class EntitySettleWorkflow(EntityReindexWorkflow):
+    """Trains and matches an index anew that has changed and been left alone: nobody has asked for it."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobOutcome:
+        """Run one attempt."""
+        return await self.run_job(job, self._phases)
+
+
+ENTITY_WORKFLOWS: list[type] = [EntityBatchWorkflow, EntityReindexWorkflow, EntitySettleWorkflow]

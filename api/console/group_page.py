@@ -17,7 +17,7 @@ from towpath.api.console.visitors import Visitor, read_pairs
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, NotFoundError, TowpathError
 from towpath.db.engine import Connection
-from towpath.entities.domain.golden import Rules, SurvivalRule
+from towpath.entities.domain.golden import Override, SurvivalRule
 from towpath.entities.group_types import GroupDetail, IndexEvent, MergeBody, SplitBody, WhyView
 from towpath.entities.types import Explanation, IndexConfig, PairView
 
@@ -59,13 +59,13 @@ async def _page(
     index: str,
     group: str,
     *,
-    rule: SurvivalRule = SurvivalRule.MOST_FREQUENT,
+    rule: SurvivalRule | None = None,
     other: str = "",
     refused: TowpathError | None = None,
 ) -> Response:
     organization = visitor.caller.organization
     config = await state.indexes.read(organization, index)
-    detail: GroupDetail = await state.groups.read(organization, index, group, Rules(rule), explain=True)
+    detail: GroupDetail = await state.groups.read(organization, index, group, Override(rule), explain=True)
     why: WhyView | None = None
     missing = False
     if other:
@@ -100,11 +100,24 @@ async def show(
     visitor: PageVisitor,
     index: IndexName = "",
     group: GroupName = "",
-    rule: SurvivalRule = SurvivalRule.MOST_FREQUENT,
+    rule: Annotated[str, Query(max_length=32)] = "",
     other: Annotated[str, Query(max_length=512)] = "",
 ) -> Response:
     """A group, and if an id is given why that entity is in it or not."""
-    return await _page(state, visitor, index, group, rule=rule, other=other.strip().replace("\x00", ""))
+    chosen = _read_rule(rule)
+    return await _page(state, visitor, index, group, rule=chosen, other=other.strip().replace("\x00", ""))
+
+
+def _read_rule(word: str) -> SurvivalRule | None:
+    """Read the rule of a form; nothing: those of the index.
+
+    Raises:
+        BadInputError: There is no such rule.
+    """
+    try:
+        return SurvivalRule(word) if word else None
+    except ValueError as error:
+        raise BadInputError(f"rule is one of {', '.join(SurvivalRule)}", field="rule") from error
 
 
 @router.post("/split")

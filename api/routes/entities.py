@@ -30,6 +30,7 @@ from towpath.entities.types import (
     DEFAULT_INDEX,
     ENTITY_BATCH,
     ENTITY_REINDEX,
+    ENTITY_SETTLE,
     BatchView,
     EntityDuplicates,
     GroupPage,
@@ -46,7 +47,7 @@ IndexName = Annotated[
 Explain = Annotated[bool, Query(description="Add why: prior and contributions by field, in bits.")]
 EntityId = Annotated[str, Query(alias="entityId", min_length=1, max_length=512, description="An `id`, or a `sku`.")]
 
-BATCHES = frozenset({ENTITY_BATCH, ENTITY_REINDEX})
+BATCHES = frozenset({ENTITY_BATCH, ENTITY_REINDEX, ENTITY_SETTLE})
 DEFAULT_WAIT = 10.0
 MAX_WAIT = 60.0
 MAX_RESULTS = 10_000

@@ -13,7 +13,7 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.api.routes.entities import Explain, IndexName
 from towpath.core.errors import BadInputError
-from towpath.entities.domain.golden import Rules, SurvivalRule
+from towpath.entities.domain.golden import Override, SurvivalRule
 from towpath.entities.group_types import CorrectionView, GroupDetail, MergeBody, SplitBody, UndoBody, WhyView
 from towpath.entities.types import DEFAULT_INDEX
 
@@ -49,9 +49,10 @@ async def get_group(
     caller: Reader,
     group_id: GroupId,
     index_name: IndexName = DEFAULT_INDEX,
-    rule: Annotated[SurvivalRule, Query(description="By what the values of all fields survive.")] = (
-        SurvivalRule.MOST_FREQUENT
-    ),
+    rule: Annotated[
+        SurvivalRule | None,
+        Query(description="By what the values of all fields survive, whatever rules the index has."),
+    ] = None,
     rules: Annotated[
         str | None, Query(max_length=MAX_RULES, description="Of single fields: `name:longest,price:newest`.")
     ] = None,
@@ -62,11 +63,15 @@ async def get_group(
 ) -> Response:
     """`evidence` is the strongest pairs that connect the members; `golden` has one value for each field.
 
+    Values survive by the rules of the index (`PUT /v1/indexes/{indexName}/golden-rules`) and by those of the request,
+    which go before them.
+
     Where a rule leaves several values, the most frequent survives, then the longest, then the newest. The first 1,000
     members are listed and looked at.
     """
-    chosen = Rules(rule, _read_rules(rules), [name.strip() for name in (sources or "").split(",") if name.strip()])
-    view = await state.groups.read(caller.organization, index_name, group_id, chosen, explain=explain)
+    ranked = None if sources is None else [name.strip() for name in sources.split(",") if name.strip()]
+    requested = Override(rule, _read_rules(rules), ranked)
+    view = await state.groups.read(caller.organization, index_name, group_id, requested, explain=explain)
     return json_answer(view.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 

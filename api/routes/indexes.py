@@ -13,7 +13,7 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.core.values import Offset
 from towpath.db.engine import Connection
-from towpath.entities.group_types import LabelPage
+from towpath.entities.group_types import GoldenRules, LabelPage
 from towpath.entities.types import BatchStatus, IndexBody, IndexList, IndexView, LabelCounts, LabelsBody, TuneStarted
 from towpath.entities.views import STATUS_PATH
 
@@ -124,6 +124,21 @@ async def delete_label(
 
     counts = await state.db.repeatable(remove)
     return json_answer(counts.model_dump(mode="json", by_alias=True))
+
+
+@router.get("/{indexName}/golden-rules", summary="By what the values of golden records survive")
+async def get_golden_rules(state: State, caller: Reader, index_name: Name) -> GoldenRules:
+    """The rules of the index; by default the most frequent value survives."""
+    return await state.groups.read_rules(caller.organization, index_name)
+
+
+@router.put("/{indexName}/golden-rules", summary="Say by what the values of golden records survive")
+async def put_golden_rules(state: State, caller: Editor, index_name: Name, body: GoldenRules) -> GoldenRules:
+    """Takes the place of the rules that the index has, at once; `{}` gives it the usual ones. Nothing is re-indexed.
+
+    A request for a group may say other rules.
+    """
+    return await state.groups.put_rules(caller.organization, index_name, body)
 
 
 @router.post(

@@ -15,7 +15,7 @@ from towpath.api.http.job_views import job_view
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.core.values import Moment, Offset
-from towpath.jobs.types import FailurePage, JobKind, JobPage, JobState, JobView
+from towpath.jobs.types import FailurePage, JobInclude, JobKind, JobPage, JobState, JobView
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
@@ -29,6 +29,10 @@ async def list_jobs(
     external_id: Annotated[str | None, Query(alias="externalId", max_length=128)] = None,
     created_after: Annotated[Moment | None, Query(alias="createdAfter")] = None,
     created_before: Annotated[Moment | None, Query(alias="createdBefore")] = None,
+    include: Annotated[
+        JobInclude | None,
+        Query(description="`upkeep`: also the jobs that the system starts for itself. They are shown if `kind` asks."),
+    ] = None,
     cursor: Annotated[str | None, Query(description="`nextCursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
@@ -41,6 +45,7 @@ async def list_jobs(
         created_after=created_after,
         created_before=created_before,
         before=read_cursor(cursor) if cursor else None,
+        has_upkeep=include is JobInclude.UPKEEP,
         limit=limit,
     )
     return JobPage(

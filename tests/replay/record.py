@@ -91,6 +91,15 @@ def reindexed(org: Organization) -> str:
     return str(changed["reindexJobId"])
 
 
+def settled(org: Organization) -> str:
+    org.done(persons(150))
+    org.call("POST", "/v1/entity", params={"indexName": "people"}, json={**persons(150)[3], "id": "late"})
+    while not (jobs := org.call("GET", "/v1/jobs", params={"kind": "entity_settle"})["jobs"]):
+        time.sleep(0.2)
+    org.until(jobs[0]["id"])
+    return str(jobs[0]["id"])
+
+
 def _task(org: Organization) -> tuple[str, str]:
     task = org.task({"items": papers(300)})
     job = org.call("GET", "/v1/jobs", params={"externalId": task["id"]})["jobs"][0]
@@ -140,7 +149,7 @@ def noticed(org: Organization) -> str:
 
 PATHS = [
     completed, rematched, paused, cancelled, restarted_during_cancel, out_of_time, index_dropped, nothing_to_do,
-    reindexed, embedded, embedding_canceled, embedding_restarted, deleted, noticed,
+    reindexed, settled, embedded, embedding_canceled, embedding_restarted, deleted, noticed,
 ]  # fmt: skip
 
 
@@ -158,7 +167,7 @@ async def record(names: list[str]) -> None:
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100, vector_chunk=50,
             llm_providers=providers(provider.url), databases_root=databases, ai_rate=1_000_000,
-            payload_encryption=False,
+            payload_encryption=False, settle_seconds=1,
         )  # fmt: skip
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             client = await Client.connect(stack.temporal_address)

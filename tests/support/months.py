@@ -6,15 +6,29 @@ import json
 
 from babel import Locale, localedata
 
-from towpath.entities.domain.matching.months import TABLE, split_words
+from towpath.core.months import TABLE, split_words
 
 WELL_COVERED = 300
 """Names of languages that the data of a language has, from which on CLDR counts it as well covered, or nearly."""
 
 
+FIRST = ("de", "es", "fr", "it", "nl")
+"""Languages whose names count although another language calls another month so."""
+
+
 def make_table() -> dict[str, int]:
-    """Make the table: what is a month in English; of the rest, what is one month in all languages, and no weekday."""
+    """Make the table: what is a month in English, then in the languages that go first, as far as these agree.
+
+    Of the rest, what is no weekday; 0: what is several months.
+    """
     english = _names("en", "months") | {"sept": {9}}
+    first: dict[str, set[int]] = {}
+    first_weekdays = {name for identifier in FIRST for name in _names(identifier, "days")}
+    for identifier in FIRST:
+        for name, numbers in _names(identifier, "months").items():
+            if name not in first_weekdays:
+                first.setdefault(name, set()).update(numbers)
+    first = {name: numbers for name, numbers in first.items() if len(numbers) == 1}
     others: dict[str, set[int]] = {}
     weekdays: set[str] = set()
     for identifier in localedata.locale_identifiers():
@@ -23,7 +37,8 @@ def make_table() -> dict[str, int]:
             for name, numbers in _names(identifier, "months").items():
                 others.setdefault(name, set()).update(numbers)
     others = {name: numbers for name, numbers in others.items() if name not in weekdays}
-    table = {name: min(numbers) for name, numbers in (others | english).items() if len(numbers) == 1}
+    every = others | first | english
+    table = {name: min(numbers) if len(numbers) == 1 else 0 for name, numbers in every.items()}
     return dict(sorted(table.items(), key=lambda item: (item[1], item[0])))
 
 

@@ -11,11 +11,12 @@ from pydantic import Field, model_validator
 
 from towpath.core.bodies import Strict
 from towpath.core.wire import Wire
-from towpath.entities.domain.golden import SurvivalRule
+from towpath.entities.domain.golden import MAX_FIELDS, SurvivalRule
 from towpath.entities.domain.matching.naming import GroupChange
 from towpath.entities.types import Explanation, GroupView, PairView
 
 MAX_PARTS = 100
+MAX_SOURCES = 1_000
 MAX_MEMBERS = 10_000
 
 EntityIds = Annotated[list[int | str], Field(min_length=1, max_length=MAX_MEMBERS)]
@@ -77,6 +78,29 @@ class GoldenValue(Wire):
     rule: SurvivalRule
     agreeing: int = Field(description="Members that have this value.")
     filled: int = Field(description="Members that have any.")
+
+
+FieldName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class GoldenRules(Wire, Strict):
+    """By what the values of golden records survive in an index."""
+
+    rule: SurvivalRule = Field(default=SurvivalRule.MOST_FREQUENT, description="Of all fields.")
+    fields: Annotated[
+        dict[FieldName, SurvivalRule],
+        Field(default_factory=dict, max_length=MAX_FIELDS, description="Of single fields, by their dotted paths."),
+    ]
+    sources: Annotated[
+        list[FieldName],
+        Field(default_factory=list, max_length=MAX_SOURCES, description="For `source_rank`: sources, the best first."),
+    ]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("sources names one twice")
+        return self
 
 
 class GroupDetail(GroupView):

@@ -7,10 +7,15 @@ from towpath.db.engine import Connection
 from towpath.entities.params import BatchParams, ReindexParams
 from towpath.entities.store.events import sweep_events
 from towpath.entities.store.indexes import purge_dropped
-from towpath.entities.types import BATCH_STATUS, ENTITY_BATCH, ENTITY_REINDEX
+from towpath.entities.types import BATCH_STATUS, ENTITY_BATCH, ENTITY_REINDEX, ENTITY_SETTLE
 from towpath.jobs.job_type import JobType
 
 STATUS_PATH = "/v1/entities/batch/status?jobId={id}"
+REBUILDING = {
+    Queue.COMPUTE: (
+        "plan_reindex", "copy_share", "train_building", "match_share", "resolve_building", "swap_index",
+    )
+}  # fmt: skip
 POSTINGS_A_ROW = 10
 """Rows of a dropped index are small: so many of them go where one of another table would."""
 
@@ -44,10 +49,17 @@ JOB_TYPES = (
         shown_params=frozenset({"index", "attempt", "settles"}),
         resource_path=STATUS_PATH,
         statuses=BATCH_STATUS,
-        activities={
-            Queue.COMPUTE: (
-                "plan_reindex", "copy_share", "train_building", "match_share", "resolve_building", "swap_index",
-            )
-        },
+        activities=REBUILDING,
     ),
-)  # fmt: skip
+    JobType(
+        kind=ENTITY_SETTLE,
+        title="Settling of an index",
+        params=ReindexParams,
+        subject="index",
+        shown_params=frozenset({"index", "attempt"}),
+        resource_path=STATUS_PATH,
+        statuses=BATCH_STATUS,
+        activities=REBUILDING,
+        is_upkeep=True,
+    ),
+)

@@ -18,6 +18,7 @@ from towpath.jobs.types import JobError, JobRef, JobState, JobWarning, RunState
 
 ENTITY_BATCH = "entity_batch"
 ENTITY_REINDEX = "entity_reindex"
+ENTITY_SETTLE = "entity_settle"
 """The kinds of jobs: stored words, and names of workflows."""
 
 DEFAULT_INDEX = "default"
@@ -46,6 +47,11 @@ class IndexField(Strict):
     type: FieldType
     required: StrictBool = False
     weight: Annotated[float, Field(ge=0.0, le=100.0), NUMBER] = 1.0
+    identity: StrictBool | None = Field(
+        default=None,
+        description="Whether two plainly different values mean two different things, however much else the two share, "
+        "as given names, birth dates and titles do; null: by the field's name.",
+    )
 
 
 def _path_part(name: str) -> str:

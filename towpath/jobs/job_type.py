@@ -69,6 +69,8 @@ class JobType:
         activities: The names of the activities that its workflow calls, by queue; no other is served.
         is_personal: Whether a job belongs to the person who asked; one that no person has asked is for keys of the
             organization. It is what `towpath.jobs.policy.may` decides by.
+        is_upkeep: Whether the system starts such jobs for itself: lists show them to who asks for them, no webhook
+            tells of them, and they do not count as jobs that an organization has in flight.
         cancels_immediately: Whether a cancel ends the job at once, and drops what its worker still brings.
         has_counts_in_events: Whether events that all jobs have carry the job's counts as they then are, for readers
             that draw their bars by each event.
@@ -91,6 +93,7 @@ class JobType:
     headline: str | None = None
     shown_params: frozenset[str] = field(default=frozenset())
     is_personal: bool = False
+    is_upkeep: bool = False
     cancels_immediately: bool = False
     has_counts_in_events: bool = False
     conflict: str = "another job that excludes it is active; wait for it, or cancel it"

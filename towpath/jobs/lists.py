@@ -16,7 +16,7 @@ class JobFilter:
     """Which jobs a list shows; all that is given must hold, and an empty list asks for nothing in particular.
 
     Attributes:
-        kinds: Any of these kinds.
+        kinds: Any of these kinds; without any, all but upkeep.
         statuses: Any of these public statuses.
         review_statuses: Any of these.
         template_id: Jobs of this template.

@@ -52,3 +52,8 @@ def is_kind(word: str) -> bool:
 def personal_kinds() -> frozenset[str]:
     """Return the kinds whose jobs belong to the person who asked."""
     return frozenset(known.kind for known in _TYPES.values() if known.is_personal)
+
+
+def upkeep_kinds() -> frozenset[str]:
+    """Return the kinds of the jobs that the system starts for itself."""
+    return frozenset(known.kind for known in _TYPES.values() if known.is_upkeep)

@@ -78,6 +78,12 @@ JobKind = Annotated[str, _KindOfJob()]
 """The kind of a job on the wire."""
 
 
+class JobInclude(Word):
+    """What a list of jobs holds besides the jobs that people and programs have asked for."""
+
+    UPKEEP = "upkeep"
+
+
 class JobStatus(Word):
     """A job's state in the words of the list of all jobs."""
 

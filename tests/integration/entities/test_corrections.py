@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.integration.entities.rig import Rig
 from tests.integration.entities.test_groups import NAMES, assert_explained, persons_of_names, twins
@@ -229,8 +230,15 @@ async def test_why_says_how_far_a_candidate_is_below_the_threshold_and_what_conn
     assert f"{weak.similarity:.3f}" in view.sentence
 
 
-async def test_one_to_one_says_to_whom_a_pair_was_lost(database: Database) -> None:
-    rig = await Rig(database).make(NAMES, source_field="shop", clean_sources=True)
+@pytest.mark.parametrize("declared", [True, False])
+async def test_one_to_one_says_to_whom_a_pair_was_lost(database: Database, declared: bool) -> None:
+    rig = await Rig(database).make(NAMES, source_field="shop", clean_sources=declared)
+    if not declared:
+        async with database.transaction() as connection:
+            await connection.execute(
+                "UPDATE entity_indexes SET inferred = %s WHERE organization = %s",
+                (Jsonb({"clean_sources": ["a", "b"], "confidence": 0.93}), rig.organization),
+            )
     maria = {"first": "Maria", "last": "Fontaine", "dob": "1980-02-03"}
     await rig.upsert_all(
         [{**maria, "id": "a1", "shop": "a", "city": "oslo"}, {**maria, "id": "b1", "shop": "b", "city": "oslo"}]
@@ -243,3 +251,6 @@ async def test_one_to_one_says_to_whom_a_pair_was_lost(database: Database) -> No
     assert lost.reason is WhyReason.ONE_TO_ONE
     assert {lost.lost_to[0].entity_id, lost.lost_to[0].duplicate_id} == {"a1", "b1"}
     assert same.reason is WhyReason.SAME_SOURCE
+    for view in (lost, same):
+        assert ("are declared" in view.sentence) == declared
+        assert ("are inferred" in view.sentence and "0.93" in view.sentence) != declared

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from math import comb
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -15,17 +16,20 @@ from tests.integration.entities.rig import Rig
 from tests.integration.entities.test_groups import NAMES, twins
 from tests.unit.entities.builders import persons
 from towpath.activities.entities import IndexCareActivities
-from towpath.core.errors import ConflictError
+from towpath.core.errors import ConflictError, ErrorCode
 from towpath.db.engine import Database
+from towpath.entities.quality_types import AdviceCode
 from towpath.entities.service.care import IndexCare
 from towpath.entities.service.indexes import IndexService
 from towpath.entities.service.matching import ModelCache
+from towpath.entities.service.quality import QualityService
 from towpath.entities.store.indexes import find_index
-from towpath.entities.types import IndexBody
+from towpath.entities.types import ENTITY_SETTLE, IndexBody
+from towpath.jobs.service.runs import JobRuns
 from towpath.jobs.store import jobs as job_store
-from towpath.jobs.types import JobRef, JobStart, JobState
+from towpath.jobs.types import Finish, JobError, JobRef, JobStart, JobState
 
-PEOPLE = persons(220, copies=0.4, seed=11)
+PEOPLE = persons(110, copies=0.4, seed=11)
 ORDERS = 20
 
 
@@ -51,6 +55,49 @@ async def settle(rig: Rig) -> list[JobStart]:
             await rig.run_reindex(start.input.ref)
             await end(rig, start.input.ref)
     return starts
+
+
+async def failures(rig: Rig) -> list[str]:
+    """What the quality report tells of a settling that has failed."""
+    report = await QualityService(rig.database, ModelCache()).report(rig.organization, rig.name)
+    return [one.message for one in report.advice if one.code is AdviceCode.SETTLING_FAILED]
+
+
+async def test_a_failed_settling_is_told_and_not_tried_again_at_once(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = await Rig(database).make()
+    await rig.upsert_all(PEOPLE[:60])
+    await let_pass(rig, 120)
+    async with database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO organizations (id, name) VALUES (%s, %s)", (rig.organization, rig.organization)
+        )
+        await connection.execute(
+            "INSERT INTO webhooks (id, organization, url, secret, events)"
+            " VALUES (%s, %s, 'sealed', 'sealed', '{job.complete,job.failed}')",
+            (uuid4(), rig.organization),
+        )
+    (start,) = await care_of(database).settle_changed()
+    failed = Finish(
+        ref=start.input.ref, state=JobState.FAILED, error=JobError(code=ErrorCode.INTERNAL, message="the disk is full")
+    )
+
+    outcome = await JobRuns(database).finish(failed)
+
+    assert (outcome.state, outcome.deliveries) == (JobState.FAILED, [])
+    assert "the disk is full" in caplog.text
+    (message,) = await failures(rig)
+    assert "the disk is full" in message
+    assert str(start.input.ref.job_id) in message
+    await let_pass(rig, 600)
+    assert await care_of(database).settle_changed() == []
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE jobs SET completed_at = completed_at - interval '2 hours' WHERE id = %s", (start.input.ref.job_id,)
+        )
+    assert len(await settle(rig)) == 1
+    assert await failures(rig) == []
 
 
 async def end(rig: Rig, ref: JobRef) -> None:
@@ -80,7 +127,7 @@ async def test_twenty_orders_of_arrival_and_one_batch_end_in_the_same_groups(dat
     await batch.fill(PEOPLE)
     await batch.reindex()
     expected = await batch.members()
-    assert len(expected) > 60
+    assert len(expected) > 30
 
     settled, judged = [], []
     for seed in range(ORDERS):
@@ -106,7 +153,7 @@ async def test_an_index_that_was_fed_by_single_writes_is_trained_when_it_is_left
         index = await find_index(connection, rig.organization, rig.name)
         job = await job_store.lock_job(connection, rig.organization, start.input.ref.job_id)
     assert (index.model_version, index.entities) == (1, 120)
-    assert job.params["settles"]
+    assert (job.kind, job.params["settles"]) == (ENTITY_SETTLE, True)
     assert {event.cause for event in await rig.events()} <= {"upsert", "settle"}
     # It is what it will be: nothing is left to do.
     await let_pass(rig, 100_000)

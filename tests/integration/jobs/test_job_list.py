@@ -19,12 +19,15 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
+from towpath.accounts.types import KeyKind, Principal, Role, Scope
 from towpath.ai.types import AI_JOB
+from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Connection, Database, sqlalchemy_url
 from towpath.db.migrate import MIGRATIONS
-from towpath.entities.types import ENTITY_BATCH
+from towpath.entities.types import ENTITY_BATCH, ENTITY_SETTLE
 from towpath.jobs.lists import JobFilter
-from towpath.jobs.registry import personal_kinds
+from towpath.jobs.registry import personal_kinds, upkeep_kinds
+from towpath.jobs.service.reading import JobReader
 from towpath.jobs.store import counters as job_counters
 from towpath.jobs.store.counters import compact_counters
 from towpath.jobs.store.ends import finish_job
@@ -38,7 +41,7 @@ from towpath.vectors.types import VECTOR_UPSERTION
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-KINDS = [ENTITY_BATCH, AI_JOB, VECTOR_UPSERTION]
+KINDS = [ENTITY_BATCH, AI_JOB, VECTOR_UPSERTION, ENTITY_SETTLE]
 TEMPLATES = [UUID(int=number) for number in (1, 2)]
 PEOPLE = [UUID(int=number) for number in (11, 12)]
 
@@ -134,7 +137,7 @@ async def plainly(database: Database, organization: str, wanted: JobFilter) -> l
     matching = [
         (created_at, job)
         for job, kind, state, retrying, review, template, created_at, user in rows
-        if (not wanted.kinds or kind in wanted.kinds)
+        if (kind in wanted.kinds if wanted.kinds else kind not in upkeep_kinds())
         and (not wanted.statuses or job_status(JobState(state), retrying=retrying) in wanted.statuses)
         and (not wanted.review_statuses or review in wanted.review_statuses)
         and (wanted.template_id is None or template == wanted.template_id)
@@ -383,6 +386,34 @@ async def test_totals_by_status_are_those_of_the_list(database: Database, neighb
                 wanted = JobFilter(statuses=[status], user_id=user)
                 assert totals[status] == (await list_page(database, organization, wanted, page=1, size=1)).total
             await fold_all(database)
+
+
+async def test_what_the_system_starts_for_itself_is_listed_to_who_asks_for_it(database: Database) -> None:
+    organization = uuid4().hex
+    reader = JobReader(database)
+    caller = Principal(organization=organization, kind=KeyKind.ORGANIZATION, role=Role.OWNER, scopes=frozenset(Scope))
+    asked, upkeep = JobRow(organization=organization, kind=ENTITY_BATCH), JobRow(
+        organization=organization, kind=ENTITY_SETTLE
+    )  # fmt: skip
+    async with database.transaction() as connection:
+        for job in (asked, upkeep):
+            await create_job(connection, job)
+
+    async def ids(**options: Any) -> list[UUID]:
+        return [job.id for job in (await reader.list_newest(caller, limit=10, **options)).jobs]
+
+    assert await ids() == [asked.id]
+    assert await ids(kind=ENTITY_SETTLE) == [upkeep.id]
+    assert set(await ids(has_upkeep=True)) == {asked.id, upkeep.id}
+    assert await ids(kind=ENTITY_BATCH, has_upkeep=True) == [asked.id]
+    assert (await reader.count_by_status(caller))[JobStatus.PENDING] == 1
+    assert (await reader.find(caller, upkeep.id)).id == upkeep.id
+    assert [job.id for job in await reader.find_by_any_id(caller, str(upkeep.id), limit=5)] == [upkeep.id]
+    async with database.transaction() as connection:
+        # One is in flight, so that two may be.
+        await create_job(connection, JobRow(organization=organization, kind=ENTITY_BATCH), most=2)
+        with pytest.raises(LimitReachedError):
+            await create_job(connection, JobRow(organization=organization, kind=ENTITY_BATCH), most=2)
 
 
 async def test_a_row_of_the_list_is_the_whole_job(database: Database) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import psycopg
-from temporalio.client import Client
 
 from tests.support.builders import Organization, persons
 from tests.support.extraction import SCHEMA, note_pdf, poll, send
+from tests.support.reconciling import until_reconciled
 from towpath.runtime.embedded import EmbeddedStack
-from towpath.workflows.housekeeping import RECONCILE_ID
 
 # What a facade has committed when it dies before it tells the workflow.
 WISH = "UPDATE jobs SET cancelling = true, updated_at = now() - interval '1 minute' WHERE id = %s"
@@ -19,11 +16,6 @@ WISH = "UPDATE jobs SET cancelling = true, updated_at = now() - interval '1 minu
 def wish(system: EmbeddedStack, job: str) -> None:
     with psycopg.connect(system.database_url) as database:
         database.execute(WISH, (job,))
-
-
-async def reconcile(system: EmbeddedStack) -> None:
-    client = await Client.connect(system.temporal_address)
-    await client.get_schedule_handle(RECONCILE_ID).trigger()
 
 
 def test_a_chunk_that_meets_the_wish_first_ends_the_job_as_cancelled(org: Organization, system: EmbeddedStack) -> None:
@@ -43,6 +35,7 @@ def test_a_wish_that_never_reached_the_workflow_is_told_by_the_reconciler(
     poll(org, job, "PAUSED")
     wish(system, job)
 
-    asyncio.run(reconcile(system))
-
-    assert org.until(job)["state"] == "CANCELLED"
+    ended = until_reconciled(
+        system, lambda: (found := org.job(job))["state"] == "CANCELLED" and found, "end of the job"
+    )
+    assert ended["error"]["code"] == "CANCELLED"

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from tests.support.builders import Organization, organization
+from tests.support.builders import FIELDS, Organization, organization
 from tests.support.receiver import Receiver
+from tests.support.reconciling import until_reconciled
 from tests.support.waiting import until
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.webhooks.domain.signing import standard_form
@@ -90,6 +91,79 @@ def test_a_golden_value_is_that_of_the_best_source(org: Organization) -> None:
     for sources, city in (("crm,web", "Oslo"), ("web,crm", "OSLO")):
         query = {**OF, "rule": "source_rank", "sources": sources}
         assert org.call("GET", f"/v1/groups/{found['groupId']}", params=query)["golden"]["city"]["value"] == city
+
+
+RULES = "/v1/indexes/people/golden-rules"
+USUAL = {"rule": "most_frequent", "fields": {}, "sources": []}
+
+
+def test_an_index_keeps_the_rules_of_its_golden_records(org: Organization, group: str) -> None:
+    org.call("POST", "/v1/entity", params=OF, json={"id": "e", **MARIA, "city": "oslo"})
+
+    def city(**query: str) -> tuple[str, str]:
+        golden = org.call("GET", f"/v1/groups/{group}", params={**OF, **query})["golden"]["city"]
+        return golden["value"], golden["rule"]
+
+    assert org.call("GET", RULES) == USUAL
+    kept = {"rule": "longest", "fields": {"city": "newest"}, "sources": ["crm", "web"]}
+    for _ in range(2):
+        assert org.call("PUT", RULES, json=kept) == kept
+    assert org.call("GET", RULES) == kept
+    assert city() == ("oslo", "newest")
+    assert org.call("GET", f"/v1/groups/{group}", params=OF)["golden"]["name"]["rule"] == "longest"
+    assert city(rule="most_frequent") == ("Oslo", "most_frequent")
+    assert city(rules="city:most_frequent") == ("Oslo", "most_frequent")
+    assert city(rules="name:newest") == ("oslo", "newest")
+    # They belong to the index, not to one of its generations; and nothing was rebuilt for them.
+    changed = org.call("POST", "/v1/indexes", json={"indexName": "people", "fields": FIELDS[:2]})
+    org.until(changed["reindexJobId"])
+    assert org.call("GET", RULES) == kept
+    assert org.call("PUT", RULES, json={}) == USUAL
+    assert city() == ("Oslo", "most_frequent")
+    org.call("PUT", RULES, json=kept)
+    org.call("DELETE", "/v1/indexes/people", 204)
+    org.call("GET", RULES, 404)
+    org.index()
+    assert org.call("GET", RULES) == USUAL
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"rule": "loudest"}, "rule"),
+        ({"fields": {"city": "loudest"}}, "fields.city"),
+        ({"fields": {"": "newest"}}, "fields"),
+        ({"fields": {f"f{n}": "newest" for n in range(501)}}, "fields"),
+        ({"fields": [["city", "newest"]]}, "fields"),
+        ({"sources": ["crm", "crm"]}, "sources"),
+        ({"sources": "crm"}, "sources"),
+        ({"sources": ["a\x00b"]}, "null byte"),
+        ({"fields": {"a\x00b": "newest"}}, "null byte"),
+        ({"colour": 1}, "colour"),
+        ([], "object"),
+    ],
+)
+def test_wrong_golden_rules_are_a_400_that_says_what_is_wrong(org: Organization, body: Any, says: str) -> None:
+    org.index()
+
+    assert says in org.call("PUT", RULES, 400, json=body)["detail"]
+    assert org.call("GET", RULES) == USUAL
+
+
+def test_golden_rules_are_for_who_may_see_the_index(org: Organization, system: EmbeddedStack) -> None:
+    org.index()
+    org.call("PUT", RULES, json={"rule": "newest"})
+    stranger = organization(system.api_url)
+
+    stranger.call("GET", RULES, 404)
+    stranger.call("PUT", RULES, 404, json={})
+    org.call("PUT", "/v1/indexes/nobody/golden-rules", 404, json={})
+    assert httpx.get(f"{system.api_url}{RULES}").status_code == 401
+    assert httpx.put(f"{system.api_url}{RULES}", json={}).status_code == 401
+    made = org.call("POST", "/api/auth/api-keys", 201, json={"name": "operator", "role": "operator"})
+    operator = httpx.Client(base_url=system.api_url, headers={"Authorization": f"Bearer {made['key']}"})
+    assert operator.get(RULES).json()["rule"] == "newest"
+    assert operator.put(RULES, json={}).status_code == 403
 
 
 def test_a_split_is_made_once_holds_and_is_undone(org: Organization, group: str) -> None:
@@ -221,7 +295,9 @@ def test_events_are_read_as_a_stream_and_by_page(org: Organization, group: str) 
     assert org.http.get("/v1/indexes/nope/events", headers={"Accept": "text/event-stream"}).status_code == 404
 
 
-def test_endpoints_are_told_of_many_changes_at_once(org: Organization, hook: Receiver, path: str) -> None:
+def test_endpoints_are_told_of_many_changes_at_once(
+    org: Organization, hook: Receiver, path: str, system: EmbeddedStack
+) -> None:
     body = {"url": f"{hook.url}{path}", "events": ["group.*"]}
     secret = org.call("POST", "/webhooks", 201, json=body)["secret"]
     org.index()
@@ -238,7 +314,7 @@ def test_endpoints_are_told_of_many_changes_at_once(org: Organization, hook: Rec
     org.done(people)
     events = org.call("GET", "/v1/indexes/people/events", params={"after": 0, "limit": 1000})
 
-    (got,) = hook.wait(path, 1, seconds=90)
+    (got,) = until_reconciled(system, lambda: hook.of(path), "delivery")
 
     told = Webhook(standard_form(secret)).verify(got.body, got.headers)
     assert (told["event"], told["indexName"], told["last"]) == ("group.changed", "people", events["last"])

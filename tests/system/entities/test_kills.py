@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from tests.support.builders import Organization, organization, persons
+from tests.support.reconciling import until_reconciled
 from tests.support.supervised import supervised
 from tests.support.waiting import SECONDS, until
 from towpath.runtime.embedded import EmbeddedStack
@@ -105,10 +106,13 @@ def test_a_worker_killed_while_an_index_settles(org: Organization, stack: Embedd
     org.call("POST", "/v1/entity", params={"indexName": "people"}, json=late)
 
     def settling() -> list[str]:
-        jobs = org.call("GET", "/v1/jobs", params={"kind": "entity_reindex"})["jobs"]
+        jobs = org.call("GET", "/v1/jobs", params={"kind": "entity_settle"})["jobs"]
         return [str(job["id"]) for job in jobs]
 
-    (job_id,) = until(settling, "job that settles the index")
+    (job_id,) = until_reconciled(stack, settling, "job that settles the index")
+    listed = org.call("GET", "/v1/jobs")["jobs"]
+    assert job_id not in [job["id"] for job in listed]
+    assert job_id in [job["id"] for job in org.call("GET", "/v1/jobs", params={"include": "upkeep"})["jobs"]]
     until(lambda: org.job(job_id)["phase"] in {"copy", "train", "match"}, "its work")
     _alive(stack, worker_0=stack.kill("worker-0"))
 

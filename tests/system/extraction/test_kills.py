@@ -34,7 +34,7 @@ def settings(session_home: Path, model: LlmServer) -> Settings:
     )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stack(settings: Settings) -> Iterator[EmbeddedStack]:
     """A system of its own, because its processes are killed."""
     with supervised(settings) as running:
@@ -83,6 +83,7 @@ def test_a_scan_goes_on_after_a_kill_between_its_pages(stack: EmbeddedStack, mod
 
 def test_a_held_job_waits_over_a_restart_of_everything(settings: Settings, model: LlmServer) -> None:
     says(model, ANSWER)
+    settings = settings.model_copy(update={"home": settings.home.with_name("extraction-restarts")})
     with supervised(settings) as first:
         org = organization(first.api_url)
         job = send(org, note_pdf(), schema=SCHEMA, llm=LLM, holdForReview=True)["jobId"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.builders import organization, persons
 from tests.support.receiver import Script, receiver
+from tests.support.reconciling import until_reconciled
 from tests.support.skipping import skipping
 from tests.support.supervised import supervised
 from towpath.accounts.types import DEFAULT_ORGANIZATION
@@ -22,6 +24,7 @@ from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DeliveryRef, Finish, JobRef, JobState
+from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.webhooks.domain.schedule import SCHEDULE
@@ -89,11 +92,19 @@ async def test_the_whole_schedule_is_gone_through_and_no_try_is_made_twice(datab
         assert 0.9 * wait <= attempt["wait"] <= 1.1 * wait
 
 
-def test_a_worker_killed_during_a_delivery_loses_no_notice(session_home: Path) -> None:
+@pytest.fixture(scope="module")
+def stack(session_home: Path) -> Iterator[EmbeddedStack]:
+    """A system of its own, because a worker is killed and a notice is lost."""
     settings = Settings(
-        home=session_home / "webhook-kills", port=0, ui_port=0, workers=1, webhook_allowed_hosts="127.0.0.1"
-    )
-    with receiver() as hook, supervised(settings) as stack:
+        home=session_home / "webhook-kills", port=0, ui_port=0, workers=1, encryption_keys=KEY,
+        webhook_allowed_hosts="127.0.0.1",
+    )  # fmt: skip
+    with supervised(settings) as running:
+        yield running
+
+
+def test_a_worker_killed_during_a_delivery_loses_no_notice(stack: EmbeddedStack) -> None:
+    with receiver() as hook:
         org = organization(stack.api_url)
         org.call("POST", "/webhooks", 201, json={"url": hook.url + "/kept"})
         org.index()
@@ -109,7 +120,7 @@ def test_a_worker_killed_during_a_delivery_loses_no_notice(session_home: Path) -
         assert (log["state"], [one["status"] for one in log["attempts"]]) == ("DELIVERED", [200])
 
 
-def test_a_notice_whose_workflow_was_never_started_is_found(session_home: Path) -> None:
+def test_a_notice_whose_workflow_was_never_started_is_found(stack: EmbeddedStack) -> None:
     """As when a process dies between the commit of a job's end and the start of the delivery."""
 
     async def forget(url: str, hook_url: str) -> DeliveryRef:
@@ -122,16 +133,8 @@ def test_a_notice_whose_workflow_was_never_started_is_found(session_home: Path) 
         finally:
             await database.close()
 
-    settings = Settings(
-        home=session_home / "webhook-lost",
-        port=0,
-        ui_port=0,
-        workers=1,
-        encryption_keys=KEY,
-        webhook_allowed_hosts="127.0.0.1",
-    )
-    with receiver() as hook, supervised(settings) as stack:
+    with receiver() as hook:
         asyncio.run(forget(stack.database_url, hook.url + "/lost"))
-        got = hook.wait("/lost", 1, seconds=60)
+        got = until_reconciled(stack, lambda: hook.of("/lost"), "notice")
 
     assert len(got) == 1

@@ -32,6 +32,7 @@ read     GET /v1/indexes
 read     GET /v1/indexes/{indexName}
 read     GET /v1/indexes/{indexName}/label-suggestions
 read     GET /v1/indexes/{indexName}/quality
+read     GET /v1/indexes/{indexName}/golden-rules
 read     GET /v1/indexes/{indexName}/labels
 read     GET /v1/indexes/{indexName}/events
 read     GET /embeddings/upsertion-tasks/info
@@ -148,6 +149,7 @@ editor   POST /v1/groups/{groupId}/split
 editor   POST /v1/groups/{groupId}/merge
 editor   POST /v1/groups/{groupId}/undo
 editor   POST /v1/indexes/{indexName}/tune
+editor   PUT /v1/indexes/{indexName}/golden-rules
 editor   POST /api/schema/saved
 editor   PATCH /api/schema/saved/{schema_id}
 editor   DELETE /api/schema/saved/{schema_id}

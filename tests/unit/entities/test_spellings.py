@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.months import make_table
 from tests.unit.entities.builders import index
+from towpath.core.months import TABLE
 from towpath.entities.domain.matching import default_model, prepare, score_pairs
 from towpath.entities.domain.matching.levels import WORDS_ALIKE, WORDS_CONFLICT
-from towpath.entities.domain.matching.months import TABLE
 from towpath.entities.domain.matching.normalise import (
     MAX_CHARS,
     NORMALISERS,

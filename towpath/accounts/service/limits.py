@@ -6,7 +6,7 @@ Where Postgres does not answer, nothing is refused for a limit; what the request
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from towpath.accounts.limits import JOBS_RETRY_SECONDS, MEANINGS, RATES, WINDOW_SECONDS, LimitName, LimitView
 from towpath.accounts.rate_limiter import Limiter, Rate, raise_unless_away
@@ -32,10 +32,14 @@ class Limits:
         defaults: The limits of organizations that have none of their own; 0: none.
         database: Where an organization's own limits and its usage are.
         limiter: Counts requests.
+        upkeep: Kinds of jobs that the system starts for itself: they do not count.
     """
 
-    def __init__(self, defaults: Mapping[LimitName, int], database: Database, limiter: Limiter) -> None:
+    def __init__(
+        self, defaults: Mapping[LimitName, int], database: Database, limiter: Limiter, *, upkeep: Iterable[str] = ()
+    ) -> None:
         self._defaults = defaults
+        self._upkeep = frozenset(upkeep)
         self._database = database
         self._limiter = limiter
         self._own: dict[str, tuple[float, Mapping[LimitName, int]]] = {}
@@ -78,7 +82,7 @@ class Limits:
         if not most:
             return
         async with self._database.statement() as connection:
-            if await count_open_jobs(connection, organization, most=most) >= most:
+            if await count_open_jobs(connection, organization, self._upkeep, most=most) >= most:
                 raise LimitReachedError(LimitName.JOBS, most, retry_after=JOBS_RETRY_SECONDS)
 
     async def assert_room_for_bytes(self, organization: str) -> None:
@@ -108,7 +112,7 @@ class Limits:
         own = await get_own_limits(self._database, organization)
         self._own[organization] = (time.monotonic() + LIMITS_KNOWN_SECONDS, own)
         async with self._database.statement() as connection:
-            jobs = await count_open_jobs(connection, organization)
+            jobs = await count_open_jobs(connection, organization, self._upkeep)
         used = {
             LimitName.REQUESTS: await self._limiter.used(self._rate(organization, LimitName.REQUESTS), organization),
             LimitName.AI_REQUESTS: await self._limiter.used(

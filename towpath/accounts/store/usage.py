@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from towpath.accounts.limits import LimitName
@@ -84,15 +84,18 @@ async def set_limits(database: Database, organization: str, changes: Mapping[Lim
             )
 
 
-async def count_open_jobs(connection: Connection, organization: str, *, most: int | None = None) -> int:
-    """Return how many jobs are in flight; with `most` no more are counted than that."""
+async def count_open_jobs(
+    connection: Connection, organization: str, upkeep: Iterable[str], *, most: int | None = None
+) -> int:
+    """Return how many jobs are in flight but for kinds of `upkeep`; with `most` no more are counted than that."""
     cursor = await connection.execute(
         """
         SELECT count(*) FROM (
-            SELECT 1 FROM jobs WHERE organization = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED') LIMIT %s
+            SELECT 1 FROM jobs
+            WHERE organization = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED') AND kind <> ALL(%s) LIMIT %s
         ) open
         """,
-        (organization, most),
+        (organization, sorted(upkeep), most),
     )
     row = await cursor.fetchone()
     return int(row[0]) if row else 0

@@ -29,6 +29,7 @@ class Facts:
         within_sources: Sampled duplicates within one source.
         contradicted: Labels that say otherwise than the score.
         label_kinds: 2 if there are labels of both kinds.
+        failed_settling: The job that was to settle the index and has failed, and why; None: the last has not.
     """
 
     has_undeclared_sources: bool
@@ -38,11 +39,30 @@ class Facts:
     within_sources: int
     contradicted: int
     label_kinds: int
+    failed_settling: tuple[str, str] | None = None
 
 
 def give_advice(report: QualityView, facts: Facts) -> list[Advice]:
     """Return what to do, the most useful first; nothing where all is well."""
-    return [*_on_sources(report, facts), *_on_labels(report, facts), *_on_groups(report), *_on_fields(report)]
+    return [
+        *_on_upkeep(facts),
+        *_on_sources(report, facts),
+        *_on_labels(report, facts),
+        *_on_groups(report),
+        *_on_fields(report),
+    ]
+
+
+def _on_upkeep(facts: Facts) -> Iterator[Advice]:
+    if facts.failed_settling is None:
+        return
+    job, message = facts.failed_settling
+    yield Advice(
+        code=AdviceCode.SETTLING_FAILED,
+        message=f"The index could not be settled after its last changes: {message or 'no reason is known'} "
+        f"Until it is, groups are as single writes have left them. GET /v1/jobs/{job} tells more; it is tried again "
+        "in an hour.",
+    )
 
 
 def _on_sources(report: QualityView, facts: Facts) -> Iterator[Advice]:

@@ -47,6 +47,25 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """What a request says of the rules; None: it says nothing of that."""
+
+    default: SurvivalRule | None = None
+    by_field: Mapping[str, SurvivalRule] = field(default_factory=dict)
+    sources: Sequence[str] | None = None
+
+
+def override(stored: Rules, requested: Override) -> Rules:
+    """Return the rules of an index with those of a request, whose rule of all fields overrules stored ones of some."""
+    by_field = {**stored.by_field, **requested.by_field} if requested.default is None else requested.by_field
+    return Rules(
+        stored.default if requested.default is None else requested.default,
+        by_field,
+        stored.sources if requested.sources is None else requested.sources,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Survivor:
     """A value that has survived: whose it is, by which rule, and how many of those that have any have this one."""
 

@@ -16,7 +16,7 @@ from towpath.entities.service.naming import Reason
 from towpath.entities.store import care as store
 from towpath.entities.store.events import read_index_events
 from towpath.entities.store.indexes import find_index, mark_reindexing
-from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX
+from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX, ENTITY_SETTLE
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
@@ -24,7 +24,7 @@ from towpath.jobs.types import DeliveryRef, JobStart
 from towpath.webhooks.store.deliveries import GroupEndpoint, find_group_endpoints, queue_index_events
 from towpath.webhooks.types import WebhookEvent
 
-KINDS = [ENTITY_BATCH, ENTITY_REINDEX]
+KINDS = [ENTITY_BATCH, ENTITY_REINDEX, ENTITY_SETTLE]
 MAX_INDEXES = 50
 MARKS_A_TURN = 500
 MAX_TURNS = 20
@@ -96,12 +96,13 @@ class IndexCare:
         if not self._settle_seconds:
             return []
         async with self._database.transaction() as connection:
-            room = SETTLING_AT_ONCE - await store.count_settling(connection, ENTITY_REINDEX)
+            room = SETTLING_AT_ONCE - await store.count_settling(connection, [ENTITY_SETTLE, ENTITY_REINDEX])
             if room <= 0:
                 return []
             indexes = await store.find_unsettled(
                 connection,
                 KINDS,
+                settling=ENTITY_SETTLE,
                 quiet_seconds=self._settle_seconds,
                 long_seconds=LONG_QUIET_SECONDS,
                 share=SETTLING_SHARE,

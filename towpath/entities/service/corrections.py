@@ -351,8 +351,8 @@ def _keep_parts(parts: Sequence[Sequence[int]], stored: Sequence[StoredLabel]) -
     if not crossing:
         return []
     constraints = Constraints(pair_labels(stored))
-    kept = [(left, right, True) for uids in parts for left, right in constraints.links(uids)]
-    return crossing + kept
+    linked = [(left, right, True) for uids in parts for left, right in constraints.links(uids)]
+    return crossing + linked
 
 
 def _name_contradiction(different: StoredLabel, chain: Sequence[StoredLabel]) -> str:

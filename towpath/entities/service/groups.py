@@ -11,14 +11,15 @@ import numpy as np
 from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.golden import Member, Rules, make_golden
+from towpath.entities.domain.golden import Member, Override, Rules, make_golden, override
 from towpath.entities.domain.matching import DF_CAP, SAME, PairLabel, entity_uid, find_chain, similarity_of_packed
 from towpath.entities.domain.spanning import find_path, span
-from towpath.entities.group_types import GoldenValue, GroupDetail, WhyReason, WhyView
+from towpath.entities.group_types import GoldenRules, GoldenValue, GroupDetail, WhyReason, WhyView
 from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.labelling import pair_labels, read_constraints
 from towpath.entities.service.matching import ModelCache, score_candidates
 from towpath.entities.store import groups as group_store
+from towpath.entities.store.golden import read_golden_rules, save_golden_rules
 from towpath.entities.store.group_reads import (
     MemberPair,
     count_holders,
@@ -58,14 +59,37 @@ class GroupService:
         self._database = database
         self._models = models
 
-    async def read(self, organization: str, name: str, group_id: str, rules: Rules, *, explain: bool) -> GroupDetail:
+    async def read_rules(self, organization: str, name: str) -> GoldenRules:
+        """Show by which rules the values of an index's golden records survive.
+
+        Raises:
+            NotFoundError: No such index.
+        """
+        async with self._database.transaction() as connection:
+            index = await find_index(connection, organization, name)
+            return await _read_rules(connection, index)
+
+    async def put_rules(self, organization: str, name: str, rules: GoldenRules) -> GoldenRules:
+        """Give an index rules, in the place of those that it has.
+
+        Raises:
+            NotFoundError: No such index.
+        """
+        async with self._database.transaction() as connection:
+            index = await find_index(connection, organization, name, lock="share")
+            await save_golden_rules(connection, organization, index.name, rules.model_dump(mode="json", by_alias=True))
+        return rules
+
+    async def read(
+        self, organization: str, name: str, group_id: str, requested: Override, *, explain: bool
+    ) -> GroupDetail:
         """Show one group.
 
         Args:
             organization: Whose index.
             name: Its name.
             group_id: The group.
-            rules: By which values survive in the golden record.
+            requested: By which rules values survive in the golden record, where they are not to be those of the index.
             explain: Whether each pair of the evidence says why.
 
         Raises:
@@ -79,6 +103,8 @@ class GroupService:
             if row is None or not members:
                 raise NotFoundError(f"no group {group_id} in index {index.name}; its events say what has become of one")
             pairs = await read_member_pairs(connection, index.index_no, [member.uid for member in members])
+            stored = await _read_rules(connection, index)
+        rules = override(Rules(stored.rule, stored.fields, stored.sources), requested)
         ids = {member.uid: parse_json(member.id_json) for member in members}
         survivors = make_golden(
             [Member(ids[row.uid], parse_json(row.body), row.source, row.revision) for row in members], rules
@@ -151,7 +177,7 @@ class GroupService:
         first, second = list(rows)
         if index.has_clean_sources and first.source is not None and first.source == second.source:
             view.reason = WhyReason.SAME_SOURCE
-            view.sentence = f"Both are from the source {first.source}, which is declared to be free of duplicates."
+            view.sentence = f"Both are from the source {first.source}. {_say_clean(index)}"
             return
         model = await self._models.get(connection, index)
         pair = Candidates(np.array([low.uid]), np.array([high.uid]))
@@ -178,6 +204,10 @@ class GroupService:
         else:
             view.reason = WhyReason.CROWDED_OUT
             view.sentence = "Each has candidates that share more and rarer keys, so these two were not compared."
+
+
+async def _read_rules(connection: Connection, index: Index) -> GoldenRules:
+    return GoldenRules.model_validate(await read_golden_rules(connection, index.organization, index.name) or {})
 
 
 async def _explain_by_label(
@@ -255,13 +285,26 @@ async def _explain_apart(
     names = ", ".join(f"{item.entity_id} and {item.duplicate_id}" for item in view.lost_to)
     if index.has_clean_sources:
         view.reason = WhyReason.ONE_TO_ONE
-        view.sentence = f"Each may have one partner in the other's source, and these were better: {names}."
+        view.sentence = (
+            f"Each may have one partner in the other's source, and these were better: {names}. {_say_clean(index)}"
+        )
     elif better and not _is_near(alone, better):
         view.reason = WhyReason.BETTER_CANDIDATE
         view.sentence = f"One of them has a candidate that is much better: {names}."
     else:
         view.reason = WhyReason.OUTWEIGHED
         view.sentence = "They are similar enough, but other members of their groups speak against it."
+
+
+def _say_clean(index: Index) -> str:
+    """Say why sources count as free of duplicates: declared, or inferred and then to be overruled."""
+    if index.config.clean_sources:
+        return "Sources are declared to be free of duplicates."
+    confidence = 0.0 if index.inferred is None else index.inferred.confidence
+    return (
+        f"Nobody has declared it, but sources are inferred to be free of duplicates (confidence {confidence:.2f}); "
+        "inferSources: false overrules it."
+    )
 
 
 MARGIN_TOLD = 3.0

@@ -20,7 +20,7 @@ from towpath.entities.store.indexes import (
     replace_config,
 )
 from towpath.entities.store.labels import read_labels
-from towpath.entities.types import ENTITY_REINDEX, IndexBody, IndexConfig, IndexList, IndexView
+from towpath.entities.types import ENTITY_REINDEX, ENTITY_SETTLE, IndexBody, IndexConfig, IndexList, IndexView
 from towpath.entities.views import index_view
 from towpath.jobs.params import params_of
 from towpath.jobs.rows import ref_of
@@ -63,7 +63,7 @@ def make_reindex_job(index: Index, config: IndexConfig, *, window: int, settles:
     return JobRow(
         id=uuid4(),
         organization=index.organization,
-        kind=ENTITY_REINDEX,
+        kind=ENTITY_SETTLE if settles else ENTITY_REINDEX,
         params=params,
         total=index.entities,
         window_size=window,

@@ -31,12 +31,13 @@ from towpath.entities.quality_types import (
 )
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.store import quality as store
+from towpath.entities.store.care import find_failed_settling
 from towpath.entities.store.generations import read_bodies
 from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.labels import read_labels
 from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
 from towpath.entities.store.records import sample_stored
-from towpath.entities.types import Basis
+from towpath.entities.types import ENTITY_SETTLE, Basis
 from towpath.entities.views import group_name, inferred_view, read_explanation
 
 Floats = npt.NDArray[np.float64]
@@ -189,6 +190,7 @@ async def measure_quality(connection: Connection, index: Index, model: MatchMode
         inferred=inferred_view(index),
         advice=[],
     )
+    failed = await find_failed_settling(connection, ENTITY_SETTLE, index.organization, index.index_no)
     facts = Facts(
         has_undeclared_sources=config.source_field is not None and not config.clean_sources,
         source_field=config.source_field,
@@ -199,6 +201,7 @@ async def measure_quality(connection: Connection, index: Index, model: MatchMode
             label.duplicate != _scores_as_duplicate(label, config.duplicate_threshold) for label in labels
         ),
         label_kinds=len({label.duplicate for label in labels}),
+        failed_settling=None if failed is None else (str(failed.job_id), failed.message),
     )
     view.advice = give_advice(view, facts)
     return view

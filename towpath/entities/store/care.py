@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from towpath.db.engine import Connection
 
@@ -41,6 +42,7 @@ async def find_unsettled(
     connection: Connection,
     kinds: list[str],
     *,
+    settling: str,
     quiet_seconds: int,
     long_seconds: int,
     share: float,
@@ -50,9 +52,12 @@ async def find_unsettled(
 ) -> list[NamedIndex]:
     """Find live indexes that have changed since their models were trained and that have been left alone for a while.
 
+    One whose last settling has failed waits the long time: the next one is likely to fail as well.
+
     Args:
         connection: A connection.
         kinds: The kinds of jobs that work on indexes.
+        settling: The kind of the jobs that settle.
         quiet_seconds: After so long one that has changed much, or is small.
         long_seconds: After so long any.
         share: How much is much, as a share of its entities.
@@ -68,11 +73,16 @@ async def find_unsettled(
             c.changed_at < now() - make_interval(secs => %(long)s)
             OR (c.changed_at < now() - make_interval(secs => %(quiet)s)
                 AND (c.entities <= %(small)s OR c.changes - c.trained_changes >= %(share)s * c.entities))
-        ) AND {_IDLE}
+        ) AND {_IDLE} AND NOT EXISTS (
+            SELECT 1 FROM jobs j WHERE j.organization = i.organization AND j.kind = %(settling)s
+            AND j.params ->> 'index' = i.name AND j.state = 'FAILED'
+            AND j.completed_at > now() - make_interval(secs => %(long)s)
+        )
         ORDER BY c.changed_at LIMIT %(limit)s
         """,
         {
             "kinds": kinds,
+            "settling": settling,
             "smallest": smallest,
             "long": long_seconds,
             "quiet": quiet_seconds,
@@ -84,16 +94,42 @@ async def find_unsettled(
     return [NamedIndex(*row) for row in await cursor.fetchall()]
 
 
-async def count_settling(connection: Connection, kind: str) -> int:
-    """Count the jobs under way that nobody has asked for."""
+async def count_settling(connection: Connection, kinds: list[str]) -> int:
+    """Count the jobs under way that nobody has asked for, of kinds that may be asked for too."""
     cursor = await connection.execute(
         """
-        SELECT count(*) FROM jobs WHERE kind = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED')
+        SELECT count(*) FROM jobs WHERE kind = ANY(%s) AND state IN ('PENDING', 'RUNNING', 'PAUSED')
         AND params @> '{"settles": true}'::jsonb
         """,
-        (kind,),
+        (kinds,),
     )
     return int((await cursor.fetchone() or (0,))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSettling:
+    """The last job that was to settle an index, and how it has failed."""
+
+    job_id: UUID
+    message: str
+
+
+async def find_failed_settling(
+    connection: Connection, kind: str, organization: str, index_no: int
+) -> FailedSettling | None:
+    """Return the last job that was to settle a generation, if it has failed and there is still something to settle."""
+    cursor = await connection.execute(
+        """
+        SELECT j.id, j.state, coalesce(j.error_message, '') FROM entity_indexes i
+        JOIN entity_index_counts c USING (index_no)
+        JOIN jobs j ON j.organization = i.organization AND j.kind = %s AND j.params ->> 'index' = i.name
+        WHERE i.organization = %s AND i.index_no = %s AND c.changes > c.trained_changes AND j.completed_at IS NOT NULL
+        ORDER BY j.created_at DESC, j.id LIMIT 1
+        """,
+        (kind, organization, index_no),
+    )
+    row = await cursor.fetchone()
+    return FailedSettling(row[0], row[2]) if row is not None and row[1] == "FAILED" else None
 
 
 async def read_changes(connection: Connection, index_no: int) -> int:

@@ -13,6 +13,7 @@ from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.domain.matching import InferredStructure
 from towpath.entities.store.events import drop_events
+from towpath.entities.store.golden import drop_golden_rules
 from towpath.entities.store.labels import drop_labels
 from towpath.entities.types import IndexConfig
 from towpath.jobs.store.jobs import is_open
@@ -273,6 +274,7 @@ async def drop_index(connection: Connection, index: Index) -> None:
         (index.organization, index.name),
     )
     await drop_labels(connection, index.organization, index.name)
+    await drop_golden_rules(connection, index.organization, index.name)
     await drop_events(connection, index.organization, index.name)
 
 

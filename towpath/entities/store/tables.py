@@ -252,3 +252,14 @@ class EntityCorrectionRow(SQLModel, table=True):
     created_by: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
     undone_at: datetime | None = Field(default=None, sa_column=timestamptz(nullable=True))
+
+
+class EntityGoldenRulesRow(SQLModel, table=True):
+    """By which rules the values of golden records survive; belongs to the index's name and outlives its generations."""
+
+    __tablename__ = "entity_golden_rules"
+
+    organization: str = Field(sa_column=column(Text, primary_key=True))
+    index_name: str = Field(sa_column=column(Text, primary_key=True))
+    rules: dict[str, Any] = Field(sa_column=column(JSONB))
+    updated_at: datetime = Field(default=None, sa_column=timestamptz(now=True))

@@ -5,21 +5,8 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time
 
-_MONTHS = (
-    "january januar janvier enero gennaio januari",
-    "february februar février febrero febbraio februari",
-    "march märz mars marzo maart",
-    "april avril abril aprile",
-    "may mai mayo maggio mei",
-    "june juni juin junio giugno",
-    "july juli juillet julio luglio",
-    "august août agosto augustus",
-    "september septembre septiembre settembre",
-    "october oktober octobre octubre ottobre",
-    "november novembre noviembre",
-    "december dezember décembre diciembre dicembre",
-)
-MIN_MONTH = 3
+from towpath.core.months import month_called
+
 LONGEST = 100
 """Characters of a day with its time; what is longer is a sentence, and the forms below take more than their share."""
 _NUMERIC = re.compile(r"^(\d{1,4})\s*([./-])\s*(\d{1,2})\s*\2\s*(\d{1,4})\.?$")
@@ -44,10 +31,10 @@ def parse_date(text: str) -> date | None:
         return _from_numbers(numeric[1], numeric[2], numeric[3], numeric[4])
     named = _DAY_FIRST.match(text)
     if named:
-        return _day(named[3], _month(named[2]), named[1])
+        return _day(named[3], month_called(named[2]), named[1])
     named = _MONTH_FIRST.match(text)
     if named:
-        return _day(named[3], _month(named[1]), named[2])
+        return _day(named[3], month_called(named[1]), named[2])
     return None
 
 
@@ -91,19 +78,8 @@ def _from_numbers(first: str, mark: str, second: str, third: str) -> date | None
     return None
 
 
-def _month(name: str) -> int | None:
-    name = name.lower()
-    numbers = {
-        number
-        for number, names in enumerate(_MONTHS, 1)
-        for each in names.split()
-        if each.startswith(name) and len(name) >= MIN_MONTH
-    }
-    return numbers.pop() if len(numbers) == 1 else None
-
-
-def _day(year: str, month: int | None, day: str) -> date | None:
-    if month is None:
+def _day(year: str, month: int, day: str) -> date | None:
+    if not month:
         return None
     whole = int(year) if len(year) == 4 else int(year) + (2000 if int(year) < 70 else 1900)
     try:

@@ -98,6 +98,7 @@ class JobReader:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         before: Cursor | None = None,
+        has_upkeep: bool = False,
         limit: int,
     ) -> JobSlice:
         """List jobs, newest first; a slice is stable while new jobs come in.
@@ -110,6 +111,8 @@ class JobReader:
             created_after: Only jobs created at that moment or later.
             created_before: Only jobs created earlier.
             before: Where the slice begins; None: with the newest.
+            has_upkeep: Whether the jobs that the system starts for itself are listed too; they are if their kind is
+                asked for.
             limit: How many at most.
         """
         rows = await store.list_jobs(
@@ -122,6 +125,7 @@ class JobReader:
             created_after=created_after,
             created_before=created_before,
             before=before,
+            has_upkeep=has_upkeep,
             limit=limit + 1,
         )
         jobs = rows[:limit]

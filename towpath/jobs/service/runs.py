@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from towpath.db.engine import Database
+from towpath.jobs.registry import job_type
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store import retries
 from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.events import hold_job
-from towpath.jobs.types import Finish, Hold, JobOutcome, JobRef, PhaseChange, Retrying, Started
+from towpath.jobs.types import Finish, Hold, JobOutcome, JobRef, JobState, PhaseChange, Retrying, Started
+
+logger = logging.getLogger(__name__)
 
 
 class JobRuns:
@@ -36,7 +41,12 @@ class JobRuns:
 
     async def finish(self, finish: Finish) -> JobOutcome:
         """End a run in its row and its stream, and queue its deliveries; a second call changes nothing."""
-        return await finish_job(self._database, finish, full=self._full_details)
+        outcome = await finish_job(self._database, finish, full=self._full_details)
+        if outcome.state is JobState.FAILED and job_type(finish.ref.kind).is_upkeep:
+            # No list shows it and no webhook tells of it.
+            reason = outcome.error.message if outcome.error else "no reason is known"
+            logger.warning("upkeep %s failed: %s", finish.ref.workflow_id, reason)
+        return outcome
 
     async def note_retry(self, ref: JobRef, key: str, retry: Retrying) -> bool:
         """Show that a step has failed and is tried again.

@@ -14,6 +14,7 @@ from towpath.accounts.limits import JOBS_RETRY_SECONDS, LimitName
 from towpath.accounts.store.usage import count_open_jobs
 from towpath.core.errors import JobNotActiveError, LimitReachedError, NotFoundError
 from towpath.db.engine import Connection, Database
+from towpath.jobs.registry import upkeep_kinds
 from towpath.jobs.rows import is_current_run
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import visible_to
@@ -84,7 +85,7 @@ async def create_job(connection: Connection, job: JobRow, *, most: int = 0) -> N
     Raises:
         LimitReachedError: There are as many.
     """
-    if most and await count_open_jobs(connection, job.organization, most=most) >= most:
+    if most and await count_open_jobs(connection, job.organization, upkeep_kinds(), most=most) >= most:
         raise LimitReachedError(LimitName.JOBS, most, retry_after=JOBS_RETRY_SECONDS)
     await connection.execute(
         """
@@ -125,12 +126,18 @@ async def list_jobs(
     created_before: datetime | None = None,
     user_id: UUID | None = None,
     before: Cursor | None = None,
+    has_upkeep: bool = False,
     limit: int = 50,
 ) -> list[JobRow]:
-    """List jobs of an organization, newest first, from just after the cursor `before`; with `user_id` those it sees."""
+    """List jobs of an organization, newest first, from just after the cursor `before`; with `user_id` those it sees.
+
+    The jobs that the system starts for itself are listed with `has_upkeep`, or if their kind is asked for.
+    """
     query = select(JobRow).where(JobRow.organization == organization)
     if kind is not None:
         query = query.where(JobRow.kind == kind)
+    elif not has_upkeep:
+        query = query.where(col(JobRow.kind).not_in(sorted(upkeep_kinds())))
     if state is not None:
         query = query.where(JobRow.state == state)
     if external_id is not None:

@@ -18,6 +18,7 @@ from sqlmodel import col, select
 
 from towpath.db.engine import Connection, Database
 from towpath.jobs.lists import JobFilter, JobListPage
+from towpath.jobs.registry import upkeep_kinds
 from towpath.jobs.store.counters import BLOCK, SPAN
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
@@ -73,7 +74,8 @@ _OWN = """
 """
 
 _OWN_STATES = """
-    UNION ALL SELECT state, retrying, 1 FROM jobs WHERE organization = %(organization)s AND user_id = %(seer)s
+    UNION ALL SELECT state, retrying, 1 FROM jobs
+    WHERE organization = %(organization)s AND user_id = %(seer)s AND kind <> ALL(%(upkeep)s)
 """
 
 _LO, _HI = "coalesce(%(lo)s::timestamptz, '-infinity')", "coalesce(%(hi)s::timestamptz, 'infinity')"
@@ -93,6 +95,7 @@ CROSS JOIN LATERAL ({matching} OFFSET 0) found
 ORDER BY found.created_at DESC, found.id DESC OFFSET %(skip)s LIMIT %(size)s
 """
 
+NO_UPKEEP = "kind <> ALL(%(upkeep)s)"
 _STATUS = "CASE WHEN state = 'RUNNING' AND retrying THEN 'RETRY' ELSE state END"
 
 
@@ -104,13 +107,14 @@ class _Reader:
         self._params: dict[str, Any] = {
             "organization": organization,
             "kinds": list(chosen.kinds),
+            "upkeep": sorted(upkeep_kinds()),
             "states": [_STORED[status] for status in chosen.statuses],
             "reviews": [status.value for status in chosen.review_statuses],
             "template": chosen.template_id,
             **({} if chosen.user_id is None else seen_by(chosen.user_id)),
         }
         conditions = [
-            *(["kind = ANY(%(kinds)s)"] if chosen.kinds else []),
+            "kind = ANY(%(kinds)s)" if chosen.kinds else NO_UPKEEP,
             *([f"{_STATUS} = ANY(%(states)s)"] if chosen.statuses else []),
             *(["review_status = ANY(%(reviews)s)"] if chosen.review_statuses else []),
         ]
@@ -248,13 +252,14 @@ async def totals_by_status(
             f"""
             SELECT state, retrying, sum(jobs)::bigint FROM (
                 SELECT state, retrying, jobs FROM job_facets
-                WHERE organization = %(organization)s AND template_id IS NULL {of_nobody}
+                WHERE organization = %(organization)s AND {NO_UPKEEP} AND template_id IS NULL {of_nobody}
                 UNION ALL
-                SELECT state, retrying, jobs FROM job_deltas WHERE organization = %(organization)s {of_nobody}
+                SELECT state, retrying, jobs FROM job_deltas
+                WHERE organization = %(organization)s AND {NO_UPKEEP} {of_nobody}
                 {own}
             ) kept GROUP BY state, retrying
             """,
-            {"organization": organization, "seer": user_id},
+            {"organization": organization, "seer": user_id, "upkeep": sorted(upkeep_kinds())},
         )
         totals = dict.fromkeys(JobStatus, 0)
         for state, retrying, jobs in await cursor.fetchall():

@@ -87,7 +87,9 @@ class PendingAttempt:
 
 
 async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str, Any] | None) -> list[DeliveryRef]:
-    """Queue the deliveries of a job's end, one per endpoint, in the transaction that ends it."""
+    """Queue the deliveries of a job's end, one per endpoint, in the transaction that ends it; none of upkeep."""
+    if job_type(job.kind).is_upkeep:
+        return []
     event = END_EVENTS[job.state]
     names = [event, *(synonym for synonym, meaning in SYNONYMS.items() if meaning is event)]
     endpoints = await _find_endpoints(connection, job, names)

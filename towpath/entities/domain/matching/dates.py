@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from towpath.entities.domain.matching.months import month_in
+from towpath.core.months import month_in
 from towpath.entities.domain.matching.raw import MAX_NUMBER, plain_digits, raw_text
 
 _DIGIT_RUNS = re.compile(r"[0-9]+")

@@ -101,7 +101,7 @@ def estimate_weights(model: MatchModel, comparison: Comparison, random_pairs: Co
         field.model_copy(update={"bits": [round(float(weight), 4) for weight in field_weights]})
         for field, field_weights in zip(model.fields, weights, strict=True)
     ]
-    return model.model_copy(update={"fields": fields})
+    return model.with_fields(fields)
 
 
 def bound_default_weights(kind: FieldType, random_counts: Int64s) -> Floats:

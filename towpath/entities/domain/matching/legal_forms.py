@@ -12,6 +12,14 @@ _DOTTED = (
     "gmbh", "ag", "kg", "ohg", "ug", "ltd", "llc", "llp", "lp", "plc", "inc", "co", "corp", "spa", "srl", "sa", "sarl",
     "sas", "sca", "snc", "sl", "slu", "bv", "nv", "ab", "as", "oy", "kk", "sro", "doo", "dd", "lda", "eirl", "sc", "pt",
 )  # fmt: skip
+_OTHERS = """
+    lllp pllc pc kgaa se ev gbr mbh spzoo spz zoo ooo oao zao pao ao aps ans asa oyj bvba cv vof srls scpa slne sau scs
+    sasu scop ltda sapi kft zrt nyrt bt sk uab sia ou eood ood ead ad tov bhd sdn pte kabushiki kaisha gk yk
+"""
+LEGAL_FORMS = frozenset({*_DOTTED, *_SHORT.values(), *_OTHERS.split()})
+"""Words that say what kind of company it is, and not which one."""
+LEADING_FORMS = frozenset({"ooo", "oao", "zao", "pao", "ao", "tov", "pt", "ip"})
+"""Legal forms that stand in front of the name."""
 _TAIL_CHARS = 16
 _DOTTED_TAIL = re.compile(
     r"(?<![a-z0-9.])(?:" + "|".join(r"\.\s?".join(form) for form in sorted(_DOTTED, key=len, reverse=True)) + r")\.?$"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from towpath.entities.domain.matching.keys import hash_text
 from towpath.entities.domain.matching.levels import WORD_STATES, Floats, default_weights
+from towpath.entities.domain.matching.roles import Role, find_roles
 from towpath.entities.domain.matching.textspace import Rarity
 from towpath.entities.types import FieldType, IndexConfig
 
@@ -37,6 +39,9 @@ class FieldModel(BaseModel):
         agreement: chance that two entities hold the same value by accident.
         common: how many sampled entities hold a value, by hash of the value; rare values are left out.
         spread: typical distance between two numbers of the field; 0 when not known.
+        role: what the field is for.
+        apart_bits: how much it says against a match that two values plainly name two things, whatever the two share
+            elsewhere; 0: nothing beyond the level's own weight.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +57,8 @@ class FieldModel(BaseModel):
     agreement: float = 0.0
     common: dict[int, int] = {}
     spread: float = 0.0
+    role: Role = Role.OTHER
+    apart_bits: float = 0.0
 
     @property
     def is_telling(self) -> bool:
@@ -117,6 +124,12 @@ class MatchModel(BaseModel):
         # By content: the arrays that are kept below do not compare.
         return isinstance(other, MatchModel) and self.model_dump() == other.model_dump()
 
+    def with_fields(self, fields: Sequence[FieldModel]) -> MatchModel:
+        """Return the model with other fields. A plain copy would keep the arrays that were made of the old ones."""
+        copy = self.model_copy(update={"fields": list(fields)})
+        copy.__dict__.pop("level_weights", None)
+        return copy
+
     @cached_property
     def rarity(self) -> Rarity:
         """Return the unpacked tables of rarity."""
@@ -151,7 +164,13 @@ def default_model(config: IndexConfig) -> MatchModel:
     return MatchModel(
         prior_bits=DEFAULT_PRIOR_BITS,
         fields=[
-            FieldModel(name=field.name, type=field.type, weight=field.weight, bits=default_weights(field.type).tolist())
-            for field in config.fields
+            FieldModel(
+                name=field.name,
+                type=field.type,
+                weight=field.weight,
+                bits=default_weights(field.type).tolist(),
+                role=role,
+            )
+            for field, role in zip(config.fields, find_roles(config.fields), strict=True)
         ],
     )

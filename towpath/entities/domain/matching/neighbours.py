@@ -13,7 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.entities.domain.matching.comparison import NOT_NEAR, Comparison
-from towpath.entities.domain.matching.estimation import bound_default_weights, count_levels, make_monotonic
+from towpath.entities.domain.matching.estimation import (
+    M_PSEUDO_COUNT,
+    bound_default_weights,
+    count_levels,
+    make_monotonic,
+)
 from towpath.entities.domain.matching.levels import (
     MISSING,
     WORD_SHARES,
@@ -23,6 +28,7 @@ from towpath.entities.domain.matching.levels import (
     default_weights,
 )
 from towpath.entities.domain.matching.model import MatchModel
+from towpath.entities.domain.matching.roles import OWN_ROLES
 
 PSEUDO_COUNT = 20.0
 """The default u probabilities count as much as so many pairs."""
@@ -92,7 +98,31 @@ def weigh_words_of_matches(model: MatchModel, candidates: Comparison, matches: n
         m = (counts + PSEUDO_COUNT * WORD_SHARES) / (counts.sum() + PSEUDO_COUNT)
         bits = _weigh_words(candidates, number, m)
         fields.append(field.model_copy(update={"word_bits": [round(float(bit), 4) for bit in bits]}))
-    return model.model_copy(update={"fields": fields})
+    return model.with_fields(fields)
+
+
+def weigh_conflicts_of_matches(model: MatchModel, candidates: Comparison, matches: npt.NDArray[np.bool_]) -> MatchModel:
+    """Return the model with conflicts in fields of few values weighed by how often the index's own matches have them.
+
+    A category or a genre is noise in one index, a state or a sex is sure in another one. What tells entities apart
+    keeps its weight: siblings that are taken for matches would talk it away.
+    """
+    fields = []
+    for number, field in enumerate(model.fields):
+        if field.role in OWN_ROLES or field.is_telling:
+            fields.append(field)
+            continue
+        m_default, u_default = default_probabilities(field.type)
+        levels = candidates.levels[:, number]
+        of_matches, of_all = (count_levels(some, field.type) for some in (levels[matches], levels))
+        m = (of_matches + M_PSEUDO_COUNT * m_default) / (of_matches.sum() + M_PSEUDO_COUNT)
+        u = (of_all + PSEUDO_COUNT * u_default) / (of_all.sum() + PSEUDO_COUNT)
+        seen = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, 0.0)
+        bits = np.array(field.bits)
+        bits = np.where(bits < 0.0, np.maximum(bits, seen), bits)
+        bits = make_monotonic(bits, of_all + PSEUDO_COUNT * u_default + 1e-6, field.type)
+        fields.append(field.model_copy(update={"bits": [round(float(weight), 4) for weight in bits]}))
+    return model.with_fields(fields)
 
 
 def _weigh_words(candidates: Comparison, number: int, m: Floats = WORD_SHARES) -> Floats:

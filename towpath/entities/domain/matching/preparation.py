@@ -18,7 +18,12 @@ from towpath.entities.types import IndexConfig
 MAX_SOURCE_CHARS = 200
 SOURCE_NAMES = ("source", "dataset", "origin", "provider", "system")
 """Fields that commonly name where a record comes from; looked at where no field has been declared."""
-_ID_PREFIX = re.compile(r"[A-Za-z]{1,20}(?=[-_:./#]?[0-9])")
+_NAMESPACES = (
+    re.compile(r"([A-Za-z][A-Za-z0-9]{0,19})[-_:./#]+(?=[^-_:./#]*[0-9])"),
+    re.compile(r"([A-Za-z]{1,20})(?=[0-9])"),
+    re.compile(r"[0-9]+[-_:./#]+([A-Za-z][A-Za-z0-9]{0,19})$"),
+)
+"""How ids name where they come from: `abt-12`, `rest1:12`, `a12`, `12-abt`; the first that fits counts."""
 
 
 class NoIndexedValueError(ValueError):
@@ -110,8 +115,12 @@ def _source(entity: Mapping[str, object], config: IndexConfig) -> str | None:
     for name in SOURCE_NAMES:
         if name not in compared and isinstance(value := entity.get(name), str) and value.strip():
             return value.strip()[:MAX_SOURCE_CHARS]
-    prefix = _ID_PREFIX.match(str(entity.get("id", "")))
-    return prefix[0] if prefix else None
+    return _namespace(str(entity.get("id", "")))
+
+
+def _namespace(external_id: str) -> str | None:
+    """Return the part of an id that names where it comes from."""
+    return next((match[1] for form in _NAMESPACES if (match := form.match(external_id))), None)
 
 
 def _at_path(entity: Mapping[str, object], path: str) -> object:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool, pool
 from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import MatchModel
+from towpath.entities.domain.matching.siblings import set_siblings_apart
 from towpath.entities.domain.matching.textspace import Int64s
 
 MAX_BITS = 20.0
@@ -55,13 +56,23 @@ def score_pool(
     model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s, group_prior: bool = False
 ) -> Scores:
     """As `score_pairs`, for pairs given as positions in one list of entities."""
-    return score_comparison(model, compare_pool(model, records, left, right), GROUP_BITS if group_prior else 0.0)
-
-
-def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: float = 0.0) -> Scores:
-    """Turn levels into bits and a probability."""
+    comparison = compare_pool(model, records, left, right)
     contributions = match_weights(model, comparison)
-    prior = float(np.clip(model.prior_bits + extra_prior, 1.0 - MAX_BITS, MAX_BITS - 1.0))
+    prior = _prior(model, GROUP_BITS if group_prior else 0.0)
+    set_siblings_apart(model, records, left, right, comparison, contributions, prior)
+    return _score(comparison, contributions, prior)
+
+
+def score_comparison(model: MatchModel, comparison: Comparison) -> Scores:
+    """Turn levels into bits and a probability, without a look at the values behind the levels."""
+    return _score(comparison, match_weights(model, comparison), _prior(model))
+
+
+def _prior(model: MatchModel, extra: float = 0.0) -> float:
+    return float(np.clip(model.prior_bits + extra, 1.0 - MAX_BITS, MAX_BITS - 1.0))
+
+
+def _score(comparison: Comparison, contributions: Floats, prior: float) -> Scores:
     total = prior + contributions.sum(axis=1)
     lacking = np.flatnonzero(comparison.copies & (total < COPY_BITS))
     if len(lacking):

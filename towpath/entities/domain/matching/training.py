@@ -25,8 +25,13 @@ from towpath.entities.domain.matching.frequencies import measure_frequencies
 from towpath.entities.domain.matching.latent import find_match_shares
 from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS, MatchModel
-from towpath.entities.domain.matching.neighbours import weigh_against_neighbours, weigh_words_of_matches
+from towpath.entities.domain.matching.neighbours import (
+    weigh_against_neighbours,
+    weigh_conflicts_of_matches,
+    weigh_words_of_matches,
+)
 from towpath.entities.domain.matching.score import match_weights
+from towpath.entities.domain.matching.siblings import learn_apart_bits
 from towpath.entities.domain.matching.structure import infer_structure
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
@@ -101,10 +106,14 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
             inferred = infer_structure(evidence, split, sample.source_names)
         model = model.model_copy(update={"inferred": inferred})
         shares = find_match_shares(model, comparison, evidence, candidates)
+        matches = None
         if shares is not None:
-            model = weigh_words_of_matches(model, comparison, shares >= MIN_KIND_SHARE)
+            matches = shares >= MIN_KIND_SHARE
+            model = weigh_words_of_matches(model, comparison, matches)
+            model = weigh_conflicts_of_matches(model, comparison, matches)
             evidence = _evidence(match_weights(model, comparison))
         line = find_line(evidence, candidates, shares)
+        model = learn_apart_bits(model, values, left, right, comparison, matches)
         counts = np.array(list(Counter(tuple(row) for row in values).values()))
         has_many = counts.max() >= MANY_COPIES or counts[counts > 1].sum() >= COPIED_SHARE * len(values)
         model = model.model_copy(update={"equal_are_copies": bool(shares is not None or has_many)})
@@ -123,6 +132,8 @@ def train_cold(values: Sequence[Values], config: IndexConfig) -> MatchModel:
         config: Its fields and their weights.
     """
     model = measure_frequencies(config, values)
+    nothing = np.empty(0, dtype=np.int64)
+    model = learn_apart_bits(model, values, nothing, nothing, compare_pool(model, values, nothing, nothing), None)
     # Equal entities are one witness: what copies share is no sign that all share it.
     values = list(dict.fromkeys(tuple(row) for row in values))
     positions = np.arange(min(len(values), MAX_COLD_ENTITIES))
