@@ -30,7 +30,7 @@ from towpath.jobs.types import JobRef
 Int64s = npt.NDArray[np.int64]
 
 MANY_ENTITIES = 250_000
-MANY_AT_ONCE, FEW_AT_ONCE = 8_000, 1_000
+MANY_AT_ONCE, FEW_AT_ONCE = 8_000, 2_000
 """Entities of a chunk that are compared at the same time, in an index of fewer and of so many entities."""
 FEW_PAIRS = 200
 """So many are compared in a few milliseconds."""
