@@ -1,4 +1,4 @@
-"""The activities of entity batches and of re-indexes. What each does, `towpath.entities.service` says."""
+"""The activities of entity batches, of re-indexes and of the judge. What each does, `towpath.entities.service` says."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 from temporalio import activity
 
+from towpath.entities.judge_types import JudgePlan
 from towpath.entities.service.care import IndexCare
 from towpath.entities.service.indexing import BatchIndexing
+from towpath.entities.service.judging import Judging
 from towpath.entities.service.reindexing import Reindexing
 from towpath.entities.types import ReindexPlan, ShareTask, TrainReport
 from towpath.jobs.types import JobRef, PagePlan, PageTask, Progress, Tended
@@ -105,3 +107,29 @@ class ReindexActivities:
     async def swap_index(self, ref: JobRef) -> dict[str, Any]:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place."""
         return await self._reindexing.swap(ref)
+
+
+class JudgeActivities:
+    """The effects of the judge of doubtful pairs.
+
+    Args:
+        judging: Does the work.
+    """
+
+    def __init__(self, judging: Judging) -> None:
+        self._judging = judging
+
+    @activity.defn(name="plan_judging")
+    async def plan_judging(self, ref: JobRef) -> JudgePlan:
+        """Pick the pairs."""
+        return await self._judging.plan(ref)
+
+    @activity.defn(name="judge_page")
+    async def judge_page(self, task: PageTask) -> None:
+        """Ask about the pairs of a page, and keep the answers."""
+        await self._judging.judge_page(task)
+
+    @activity.defn(name="settle_judging")
+    async def settle_judging(self, ref: JobRef) -> dict[str, Any]:
+        """Decide what is left, and sum up."""
+        return await self._judging.settle(ref)

@@ -26,7 +26,7 @@ from tests.support.receiver import Receiver, receiver
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.features import register_features
-from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded import EmbeddedStack, postgres
 from towpath.runtime.settings import Settings
 
 register_features()
@@ -41,6 +41,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("towpath")
 
+
+# What a process has written survives its kill without this. Only a crash of the machine, which no test has, needs it.
+postgres.SETTINGS |= {"fsync": "off", "full_page_writes": "off"}
+postgres.INITDB_OPTIONS.append("--no-sync")
 
 TESTS = Path(__file__).parent
 OWN_STACK = re.compile(r"\b(supervised|make_stack|Popen)\(|\bbreakable\b")

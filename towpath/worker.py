@@ -26,7 +26,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from towpath.activities.ai import AiActivities
 from towpath.activities.enrichment import EnrichmentActivities, LlmTaskActivities
-from towpath.activities.entities import EntityActivities, IndexCareActivities, ReindexActivities
+from towpath.activities.entities import EntityActivities, IndexCareActivities, JudgeActivities, ReindexActivities
 from towpath.activities.extraction import ExtractionActivities
 from towpath.activities.interceptor import ActivityGuard
 from towpath.activities.jobs import JobActivities
@@ -43,6 +43,7 @@ from towpath.enrichment.service.runs import EnrichmentRuns
 from towpath.enrichment.service.tasks import LlmTasks
 from towpath.entities.service.care import IndexCare
 from towpath.entities.service.indexing import BatchIndexing
+from towpath.entities.service.judging import Judging
 from towpath.entities.service.matching import Matcher
 from towpath.entities.service.reindexing import Reindexing
 from towpath.extraction.service.document_cache import DocumentCache
@@ -71,6 +72,7 @@ from towpath.webhooks.retention import sweep_deliveries_after
 from towpath.webhooks.service.sending import DeliverySender
 from towpath.workflows.ai import AI_WORKFLOWS
 from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
+from towpath.workflows.entity_judge import JUDGE_WORKFLOWS
 from towpath.workflows.entity_reindex import ENTITY_WORKFLOWS
 from towpath.workflows.extraction import EXTRACTION_WORKFLOWS
 from towpath.workflows.housekeeping import RECONCILE_ID, ReconcileWorkflow
@@ -81,6 +83,7 @@ logger = logging.getLogger("towpath.worker")
 
 WORKFLOWS: list[type] = [
     *ENTITY_WORKFLOWS,
+    *JUDGE_WORKFLOWS,
     *VECTOR_WORKFLOWS,
     *ENRICHMENT_WORKFLOWS,
     *AI_WORKFLOWS,
@@ -121,6 +124,7 @@ class Parts:
     jobs: JobActivities
     entities: EntityActivities
     reindex: ReindexActivities
+    judge: JudgeActivities
     index_care: IndexCareActivities
     vectors: VectorActivities
     enrichment: EnrichmentActivities
@@ -199,6 +203,7 @@ class Parts:
             jobs=JobActivities(runs, housekeeping),
             entities=EntityActivities(BatchIndexing(database, matcher, share_size=settings.match_chunk)),
             reindex=ReindexActivities(Reindexing(database, matcher, share_size=settings.match_chunk)),
+            judge=JudgeActivities(Judging(database, matcher, llm_gateway)),
             index_care=IndexCareActivities(
                 IndexCare(
                     database,

@@ -25,7 +25,7 @@ from towpath.enrichment.types import (
     SCHEMA_GENERATION,
     SINGLE_ENRICHMENT,
 )
-from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX, ENTITY_SETTLE
+from towpath.entities.types import ENTITY_BATCH, ENTITY_JUDGE, ENTITY_REINDEX, ENTITY_SETTLE
 from towpath.extraction.types import CLASSIFICATION, EXTRACTION, ExtractParams
 from towpath.features import installed_features
 from towpath.jobs.params import params_of
@@ -93,6 +93,7 @@ PLAIN = Panel()
 PANELS: dict[str, Panel] = {
     ENTITY_BATCH: PLAIN,
     ENTITY_REINDEX: PLAIN,
+    ENTITY_JUDGE: PLAIN,
     ENTITY_SETTLE: PLAIN,
     VECTOR_UPSERTION: PLAIN,
     VECTOR_DELETION: PLAIN,

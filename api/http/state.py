@@ -29,6 +29,7 @@ from towpath.entities.service.entities import EntityService
 from towpath.entities.service.groups import GroupService
 from towpath.entities.service.index_events import IndexEventService
 from towpath.entities.service.indexes import IndexService
+from towpath.entities.service.judgements import JudgementService
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.quality import QualityService
 from towpath.entities.service.upserts import UpsertService
@@ -132,6 +133,11 @@ class AppState:
     def quality(self) -> QualityService:
         """Return the use cases of quality reports of indexes."""
         return QualityService(self.db, self.matching_models)
+
+    @property
+    def judgements(self) -> JudgementService:
+        """Return the use cases of the judge of indexes."""
+        return JudgementService(self.db, self.matching_models, self.catalog)
 
     @property
     def tasks(self) -> TaskService:

@@ -29,6 +29,7 @@ from towpath.entities.service.upserts import Upsert, UpsertResult
 from towpath.entities.types import (
     DEFAULT_INDEX,
     ENTITY_BATCH,
+    ENTITY_JUDGE,
     ENTITY_REINDEX,
     ENTITY_SETTLE,
     BatchView,
@@ -47,7 +48,7 @@ IndexName = Annotated[
 Explain = Annotated[bool, Query(description="Add why: prior and contributions by field, in bits.")]
 EntityId = Annotated[str, Query(alias="entityId", min_length=1, max_length=512, description="An `id`, or a `sku`.")]
 
-BATCHES = frozenset({ENTITY_BATCH, ENTITY_REINDEX, ENTITY_SETTLE})
+BATCHES = frozenset({ENTITY_BATCH, ENTITY_REINDEX, ENTITY_SETTLE, ENTITY_JUDGE})
 DEFAULT_WAIT = 10.0
 MAX_WAIT = 60.0
 MAX_RESULTS = 10_000

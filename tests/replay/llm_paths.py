@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.builders import Organization
+from tests.support.builders import Organization, persons
+from tests.support.judge import judge_by
 from tests.support.llm_server import Fault, LlmServer
 
 MODELS = ["openai::gpt-4o", "google::gemini-2.5-pro"]
@@ -87,9 +88,19 @@ class LlmPaths:
         org.until(merge)
         return merge
 
+    def judged(self, org: Organization) -> str:
+        self.provider.reset()
+        judge_by(self.provider, lambda left, right: "same" if left["name"] == right["name"] else "different")
+        org.done(persons(150))
+        body = {"model": MODELS[0], "maxCostUsd": 100, "limit": 100, "zone": {"from": 0, "to": 1}}
+        job = str(org.call("POST", "/v1/indexes/people/judge", 202, json=body)["jobId"])
+        org.until(job)
+        self.provider.reset()
+        return job
+
     def all(self) -> list[Callable[[Organization], str]]:
         """Every path, in the order of their recording."""
         return [
             self.enriched, self.let_go_on, self.cancelled_while_held, self.batch, self.generated, self.edited,
-            self.asked_again, self.merged,
+            self.asked_again, self.merged, self.judged,
         ]  # fmt: skip

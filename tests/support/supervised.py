@@ -24,8 +24,9 @@ def supervised(
     *,
     furnish: Callable[[EmbeddedStack], Awaitable[None]] | None = None,
     make: Callable[..., EmbeddedStack] = EmbeddedStack,
+    with_chroma: bool = True,
 ) -> Iterator[EmbeddedStack]:
-    """Start everything, and stop it at the end."""
+    """Start everything, and stop it at the end; Chroma is started on demand where a test is not about vectors."""
     ready = threading.Event()
     started: list[EmbeddedStack] = []
     errors: list[BaseException] = []
@@ -34,7 +35,8 @@ def supervised(
 
     async def run() -> None:
         async with make(settings, echo=False, prepare=migrate, furnish=furnish) as stack:
-            await stack.start_chroma()
+            if with_chroma:
+                await stack.start_chroma()
             started.append(stack)
             ready.set()
             await stop.wait()

@@ -13,13 +13,13 @@ from towpath.core.bodies import Strict
 from towpath.core.wire import Wire
 from towpath.entities.domain.golden import MAX_FIELDS, SurvivalRule
 from towpath.entities.domain.matching.naming import GroupChange
-from towpath.entities.types import Explanation, GroupView, PairView
+from towpath.entities.types import EntityRef, Explanation, GroupView, PairView
 
 MAX_PARTS = 100
 MAX_SOURCES = 1_000
 MAX_MEMBERS = 10_000
 
-EntityIds = Annotated[list[int | str], Field(min_length=1, max_length=MAX_MEMBERS)]
+EntityIds = Annotated[list[EntityRef], Field(min_length=1, max_length=MAX_MEMBERS)]
 GroupName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -35,6 +35,7 @@ class Cause(StrEnum):
     UNDO = "undo"
     REINDEX = "reindex"
     SETTLE = "settle"
+    JUDGEMENT = "judgement"
 
 
 class GroupMembers(Wire):
@@ -119,6 +120,7 @@ class WhyReason(StrEnum):
     GROUP = "group"
     CHAIN = "chain"
     LABEL = "label"
+    JUDGEMENT = "judgement"
     SAME_SOURCE = "same_source"
     NO_SHARED_KEY = "no_shared_key"
     COMMON_KEYS = "common_keys"
@@ -140,6 +142,8 @@ class WhyView(Wire):
     group_id: str | None = None
     other_group_id: str | None = None
     similarity: float | None = None
+    judged_by: str | None = Field(default=None, description="The model whose judgement decides.")
+    judge_reason: str | None = Field(default=None, description="Why it judges so.")
     explanation: Explanation | None = None
     chain: list[PairView] = Field(default=[], description="The pairs, or the labels, that lead from one to the other.")
     lost_to: list[PairView] = Field(default=[], description="The pairs that were preferred.")
@@ -162,7 +166,7 @@ class MergeBody(Wire, Strict):
     """What a group takes in: other groups, or entities."""
 
     group_ids: Annotated[list[GroupName], Field(default_factory=list, max_length=MAX_PARTS)]
-    entity_ids: Annotated[list[int | str], Field(default_factory=list, max_length=MAX_MEMBERS)]
+    entity_ids: Annotated[list[EntityRef], Field(default_factory=list, max_length=MAX_MEMBERS)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

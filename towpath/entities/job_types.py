@@ -1,13 +1,14 @@
-"""What a batch and a re-index are, for everything that serves jobs of all kinds."""
+"""What a batch, a re-index and a judge are, for everything that serves jobs of all kinds."""
 
 from __future__ import annotations
 
 from towpath.core.queues import Queue
 from towpath.db.engine import Connection
+from towpath.entities.judge_types import JudgeParams
 from towpath.entities.params import BatchParams, ReindexParams
 from towpath.entities.store.events import sweep_events
 from towpath.entities.store.indexes import purge_dropped
-from towpath.entities.types import BATCH_STATUS, ENTITY_BATCH, ENTITY_REINDEX, ENTITY_SETTLE
+from towpath.entities.types import BATCH_STATUS, ENTITY_BATCH, ENTITY_JUDGE, ENTITY_REINDEX, ENTITY_SETTLE
 from towpath.jobs.job_type import JobType
 
 STATUS_PATH = "/v1/entities/batch/status?jobId={id}"
@@ -61,5 +62,15 @@ JOB_TYPES = (
         statuses=BATCH_STATUS,
         activities=REBUILDING,
         is_upkeep=True,
+    ),
+    JobType(
+        kind=ENTITY_JUDGE,
+        title="Entity judge",
+        params=JudgeParams,
+        subject="index",
+        shown_params=frozenset({"index", "model", "limit"}),
+        resource_path=STATUS_PATH,
+        statuses=BATCH_STATUS,
+        activities={Queue.COMPUTE: ("plan_judging", "settle_judging"), Queue.LLM: ("judge_page",)},
     ),
 )

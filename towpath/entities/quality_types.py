@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from towpath.core.wire import Wire
+from towpath.entities.judge_types import JudgedCounts
 from towpath.entities.types import Explanation, InferredView
 
 
@@ -127,6 +128,9 @@ class QualityView(Wire):
     model_version: int
     trained_on: int = Field(description="Entities of the sample that the model was trained on; 0: it is not trained.")
     labels: int
+    judged: JudgedCounts = Field(
+        default=JudgedCounts(), description="Pairs that a model has judged: see `POST /v1/indexes/{indexName}/judge`."
+    )
     precision: PrecisionView
     pairs: PairCounts
     groups: GroupSummary

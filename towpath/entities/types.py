@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from towpath.core.bodies import Strict
 from towpath.core.errors import ErrorCode
@@ -18,6 +18,7 @@ from towpath.jobs.types import JobError, JobRef, JobState, JobWarning, RunState
 
 ENTITY_BATCH = "entity_batch"
 ENTITY_REINDEX = "entity_reindex"
+ENTITY_JUDGE = "entity_judge"
 ENTITY_SETTLE = "entity_settle"
 """The kinds of jobs: stored words, and names of workflows."""
 
@@ -61,6 +62,15 @@ def _path_part(name: str) -> str:
     return name
 
 
+def _id_of_entity(value: Any) -> Any:
+    # A union of its own accord would take `true` for 1, and name its members in an error.
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("must be text or a whole number")
+    return value
+
+
+EntityRef = Annotated[int | str, BeforeValidator(_id_of_entity)]
+"""An id of an entity as a client writes it."""
 IndexName = Annotated[str, Field(pattern=INDEX_NAME_FORM)]
 
 
@@ -143,10 +153,16 @@ class Basis(StrEnum):
     """A better pair of one of the two, that leaves this one little room."""
     DIFFERENT = "different"
     """A label that they are not the same."""
+    JUDGED_SAME = "judged_same"
+    """A judgement of a model that both are the same, or what follows from such judgements."""
+    JUDGED_DIFFERENT = "judged_different"
+    """A judgement that they are not."""
 
 
 LABEL_PART = "#label"
 """What an explanation calls the part that a label has."""
+JUDGE_PART = "#judge"
+"""What it calls the part that the judgement of a model has."""
 
 
 class Contribution(Wire):
@@ -159,7 +175,8 @@ class Contribution(Wire):
 class Explanation(Wire):
     """Why a score is what it is: prior and contributions add up to the log-odds of `similarity`, in bits.
 
-    The prior of a pair that its group has turned has the group's in it; a label is a contribution named `#label`.
+    The prior of a pair that its group has turned has the group's in it; a label is a contribution named `#label`, and a
+    model's judgement one named `#judge`.
     """
 
     prior: float
@@ -174,6 +191,8 @@ class Candidate(Wire):
     similarity: float
     duplicate: bool = Field(description="The verdict, apart from the score.")
     sku: str | None = None
+    judged_by: str | None = Field(default=None, description="The model whose judgement the verdict follows.")
+    judge_reason: str | None = Field(default=None, description="Why it judges so.")
     explanation: Explanation | None = None
 
 
@@ -192,6 +211,8 @@ class PairView(Wire):
     duplicate_id: str
     similarity: float
     duplicate: bool
+    judged_by: str | None = Field(default=None, description="The model whose judgement the verdict follows.")
+    judge_reason: str | None = Field(default=None, description="Why it judges so.")
     explanation: Explanation | None = None
 
 
@@ -290,8 +311,8 @@ class AcceptedView(Wire):
 class Label(Wire, Strict):
     """What a person says of two entities."""
 
-    entity_id: int | str
-    duplicate_id: int | str
+    entity_id: EntityRef
+    duplicate_id: EntityRef
     duplicate: StrictBool
 
 
@@ -329,6 +350,7 @@ class Phase(StrEnum):
     MATCH = "match"
     RESOLVE = "resolve"
     SWAP = "swap"
+    JUDGE = "judge"
 
 
 class ShareTask(BaseModel):

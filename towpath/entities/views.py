@@ -11,10 +11,12 @@ import numpy as np
 from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.entities.domain.parsing import Entity
+from towpath.entities.judge_types import Judge
 from towpath.entities.store.indexes import Index
 from towpath.entities.store.pairs import PairRow, PartnerRow
 from towpath.entities.types import (
     BATCH_STATUS,
+    JUDGE_PART,
     LABEL_PART,
     Basis,
     BatchSummary,
@@ -58,7 +60,9 @@ def index_view(index: Index) -> IndexView:
     )
 
 
-def read_explanation(config: IndexConfig, bits: bytes, similarity: float, basis: str | None) -> Explanation:
+def read_explanation(
+    config: IndexConfig, bits: bytes, similarity: float, basis: str | None, judge: Judge | None = None
+) -> Explanation:
     """Explain the similarity of a stored pair.
 
     Args:
@@ -66,6 +70,7 @@ def read_explanation(config: IndexConfig, bits: bytes, similarity: float, basis:
         bits: Packed contributions: the prior, then one number a field, in bits.
         similarity: As it was judged.
         basis: What it has beyond what the bits add up to, a `Basis`; None: nothing.
+        judge: Who has judged the pair; None: nobody, or it follows from what was said of others.
     """
     prior, *contributions = np.frombuffer(bits, dtype="<f4").astype(float).tolist()
     named = [
@@ -78,7 +83,8 @@ def read_explanation(config: IndexConfig, bits: bytes, similarity: float, basis:
         if basis in {Basis.GROUP, Basis.RIVAL}:
             prior += beyond
         else:
-            named.append(Contribution(field=LABEL_PART, contribution=beyond))
+            is_judged = judge is not None or basis in {Basis.JUDGED_SAME, Basis.JUDGED_DIFFERENT}
+            named.append(Contribution(field=JUDGE_PART if is_judged else LABEL_PART, contribution=beyond))
     by_strength = sorted(named, key=lambda item: (-abs(item.contribution), item.field))
     return Explanation(
         prior=prior,
@@ -87,14 +93,15 @@ def read_explanation(config: IndexConfig, bits: bytes, similarity: float, basis:
     )
 
 
-def candidate_view(config: IndexConfig, partner: PartnerRow, *, explain: bool) -> Candidate:
-    """Show one candidate of an entity."""
+def candidate_view(config: IndexConfig, partner: PartnerRow, *, explain: bool, judge: Judge | None = None) -> Candidate:
+    """Show one candidate of an entity; `judge` is who has judged the pair."""
     return Candidate(
         id=parse_json(partner.id_json),
         similarity=_similarity(partner.similarity, explain=explain),
         duplicate=partner.duplicate,
         sku=partner.sku,
-        explanation=explain_row(config, partner) if explain else None,
+        explanation=explain_row(config, partner, judge) if explain else None,
+        **(judge.shown() if judge else {}),
     )
 
 
@@ -109,19 +116,20 @@ def entity_answer(entity: Entity, candidates: Sequence[Candidate]) -> dict[str, 
     return {**entity, "duplicates": duplicates}
 
 
-def explain_row(config: IndexConfig, row: PairRow | PartnerRow) -> Explanation:
-    """Explain a stored pair."""
-    return read_explanation(config, row.bits, row.similarity, row.basis)
+def explain_row(config: IndexConfig, row: PairRow | PartnerRow, judge: Judge | None = None) -> Explanation:
+    """Explain a stored pair; `judge` is who has judged it."""
+    return read_explanation(config, row.bits, row.similarity, row.basis, judge)
 
 
-def pair_view(config: IndexConfig, row: PairRow, *, explain: bool) -> PairView:
-    """Show one pair; ids are written as strings."""
+def pair_view(config: IndexConfig, row: PairRow, *, explain: bool, judge: Judge | None = None) -> PairView:
+    """Show one pair; ids are written as strings, and `judge` is who has judged it."""
     return PairView(
         entity_id=str(parse_json(row.left_id)),
         duplicate_id=str(parse_json(row.right_id)),
         similarity=_similarity(row.similarity, explain=explain),
         duplicate=row.duplicate,
-        explanation=explain_row(config, row) if explain else None,
+        explanation=explain_row(config, row, judge) if explain else None,
+        **(judge.shown() if judge else {}),
     )
 
 

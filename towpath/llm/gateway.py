@@ -39,7 +39,14 @@ class LlmGateway:
         return self._models.catalog
 
     async def ask(
-        self, ref: JobRef, model: str, prompt: Prompt, *, bypass: bool = False, plain_json: bool = False
+        self,
+        ref: JobRef,
+        model: str,
+        prompt: Prompt,
+        *,
+        bypass: bool = False,
+        plain_json: bool = False,
+        repairs: int | None = None,
     ) -> Answer:
         """Ask, or take the answer that was paid for already.
 
@@ -49,6 +56,7 @@ class LlmGateway:
             prompt: What is asked.
             bypass: Take no other job's answer; this job's own all the same.
             plain_json: Ask for JSON in words.
+            repairs: See `LanguageModels.ask`.
 
         Raises:
             ModelError: No usable answer; `retryable` while the model is waited for.
@@ -59,7 +67,7 @@ class LlmGateway:
         if known is not None:
             return known
         try:
-            answer = await self._models.ask(ref.organization, model, prompt, plain_json=plain_json)
+            answer = await self._models.ask(ref.organization, model, prompt, plain_json=plain_json, repairs=repairs)
         except ModelError as error:
             if not error.retryable:
                 raise

@@ -53,7 +53,15 @@ class LanguageModels:
         self._sdks: list[Any] = []
         self._slots: dict[tuple[str, str], asyncio.Semaphore] = defaultdict(asyncio.Semaphore)
 
-    async def ask(self, organization: str, model: str, prompt: Prompt, *, plain_json: bool = False) -> Answer:
+    async def ask(
+        self,
+        organization: str,
+        model: str,
+        prompt: Prompt,
+        *,
+        plain_json: bool = False,
+        repairs: int | None = None,
+    ) -> Answer:
         """Ask a model.
 
         Args:
@@ -61,6 +69,8 @@ class LanguageModels:
             model: The model key.
             prompt: What is asked; `form` is what the answer must be.
             plain_json: Ask for JSON in words, for models that take no form.
+            repairs: How often an answer of the wrong form is sent back, each time as a request of its own; None: as
+                often as is configured.
 
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
@@ -73,7 +83,8 @@ class LanguageModels:
         await import_beside_loop(*MODULES, SDKS[known.api])
         client = await self._client(provider, known, mode)
         slot = self._slot(provider, organization, known)
-        return await self._create(client, known, model, name, prompt, mode, slot)
+        most = self._config.repairs if repairs is None else repairs
+        return await self._create(client, known, model, name, prompt, mode, slot, most)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -95,6 +106,7 @@ class LanguageModels:
         prompt: Prompt,
         mode: OutputMode,
         slot: asyncio.Semaphore,
+        repairs: int,
     ) -> Answer:
         from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
 
@@ -117,7 +129,7 @@ class LanguageModels:
                 messages=_messages(prompt, known.api),  # type: ignore[arg-type]
                 model=name,
                 max_tokens=prompt.most_tokens,
-                max_retries=self._config.repairs,
+                max_retries=repairs,
                 **extra,
             )
         except InstructorRetryException as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -17,9 +19,10 @@ from towpath.entities.domain.parsing import make_draft, parse_entity
 from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.matching import Matcher
 from towpath.entities.store import groups as group_store
+from towpath.entities.store import judgements as judgement_store
 from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.copies import read_landmarks, read_neighbours
-from towpath.entities.store.indexes import add_entities, create_index
+from towpath.entities.store.indexes import Index, add_entities, create_index
 from towpath.entities.store.records import delete_entity, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import ENTITY_BATCH, FieldType, IndexConfig, IndexField
@@ -71,6 +74,27 @@ async def fill(connection: Connection, index_no: int, count: int) -> list[int]:
     return uids
 
 
+async def judge_half(connection: Connection, uids: list[int]) -> None:
+    """Judgements of all pairs of the lower half of the entities of an index."""
+    await connection.execute(
+        """
+        INSERT INTO entity_judgements (organization, index_name, left_uid, right_uid, left_id, right_id, left_digest,
+            right_digest, answer, reason, model, job_id, cost_usd)
+        SELECT 'planned', 'fresh', left_uid, right_uid, 'l', 'r', '\\x00', '\\x00', 'different', '', 'm', %s, 0
+        FROM entity_pairs WHERE index_no = %s AND right_uid < %s
+        """,
+        (uuid4(), FRESH, uids[ENTITIES // 2]),
+    )
+
+
+JUDGED = Index(
+    index_no=FRESH, organization="planned", name="fresh", state="live",
+    config=IndexConfig(index_name="fresh", fields=[IndexField(name="name", type=FieldType.TEXT)]), dynamic=False,
+    model_version=1, model_entities=ENTITIES, inferred=None, reindex_job=None, created_at=datetime.now(UTC),
+    updated_at=datetime.now(UTC), entities=ENTITIES,
+)  # fmt: skip
+
+
 class Fresh(NamedTuple):
     """An index that came after the statistics of all others were taken."""
 
@@ -95,6 +119,7 @@ async def fresh(make_database: Callable[[], str], request: pytest.FixtureRequest
         await connection.execute(f"ANALYZE {', '.join(TABLES)}")
     async with database.transaction() as connection:
         uids = await fill(connection, FRESH, ENTITIES)
+        await judge_half(connection, uids)
     yield Fresh(database, uids, request.param)
     await database.close()
 
@@ -140,6 +165,19 @@ async def lone_entity(connection: Connection, uids: list[int]) -> Any:
     return (await pair_store.read_components(connection, FRESH, [uids[700] - 1], entities=ENTITIES)).uids
 
 
+async def statements(connection: Connection, uids: list[int]) -> Any:
+    return (await judgement_store.read_statements(connection, JUDGED, uids[700:701])).judgements
+
+
+async def pairs_to_judge(connection: Connection, uids: list[int]) -> Any:
+    return await judgement_store.pick_pairs(connection, JUDGED, 0.0, 1.1, limit=10_000)
+
+
+async def judges(connection: Connection, uids: list[int]) -> Any:
+    pairs = list(pairwise(uids[:101]))
+    return await judgement_store.read_judges(connection, JUDGED, pairs)
+
+
 async def groups_written(connection: Connection, uids: list[int]) -> Any:
     some = np.array(uids[:100])
     await group_store.save_memberships(connection, FRESH, some, some)
@@ -174,6 +212,8 @@ class Case(NamedTuple):
 
 
 # A lookup touches two or three blocks of a key and one of its table.
+PAIRS = NEIGHBOURS * ENTITIES - sum(range(NEIGHBOURS + 1))
+JUDGED_PAIRS = NEIGHBOURS * ENTITIES // 2 - sum(range(NEIGHBOURS + 1))
 CASES = [
     Case(batch_page, ENTITIES, ENTITIES * 2 * NEIGHBOURS * 8),
     Case(partners_of_one, 2 * NEIGHBOURS, 100),
@@ -184,6 +224,9 @@ CASES = [
     Case(one_group, 2, 100),
     Case(component, ENTITIES, 100_000),
     Case(lone_entity, 1, 30),
+    Case(statements, 2 * NEIGHBOURS, 200),
+    Case(pairs_to_judge, PAIRS - JUDGED_PAIRS, 120_000),
+    Case(judges, 100, 4_000),
     Case(groups_written, 100, 4_000),
     Case(closed_dropped, 100, 500),
     Case(neighbours_of_copies, 500, 500 * 2 * 4),

@@ -207,6 +207,7 @@ def body_of(operation: Operation, mine: Belongings) -> Any:
         "POST /v1/indexes/{indexName}/labels": {
             "labels": [{"entityId": mine["entity"], "duplicateId": mine["twin"], "duplicate": True}]
         },
+        "POST /v1/indexes/{indexName}/judge": {"model": LLM, "maxCostUsd": 0.01},
         "POST /v1/groups/{groupId}/split": {"leave": [mine["entity"]]},
         "POST /v1/groups/{groupId}/merge": {"groupIds": [mine["group"]], "entityIds": [mine["entity"]]},
         "POST /v1/groups/{groupId}/undo": {"correctionId": mine["correction"]},

@@ -222,6 +222,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("split", {"leave": ["a", "b", "c", "d"]}, "nobody would be left"),
     ("merge", {}, "groupIds"),
     ("undo", {"correctionId": "x"}, "correctionId"),
+    ("split", {"leave": [True]}, "leave[0]: must be text or a whole number"),
+    ("split", {"parts": [["a"], [1.5]]}, "parts[1][0]: must be text or a whole number"),
+    ("merge", {"entityIds": [None]}, "entityIds[0]: must be text or a whole number"),
 ]
 
 

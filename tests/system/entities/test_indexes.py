@@ -91,6 +91,10 @@ def test_labels_are_counted_and_tuning_reports_before_and_after(org: Organizatio
     report = job["result"]["tuning"]
     assert report["labels"] == 80
     assert report["after"]["f1"] >= report["before"]["f1"] > 0.5
+    for wrong in (True, 2.5, None, ["1"]):
+        body = {"labels": [{"entityId": 1, "duplicateId": wrong, "duplicate": True}]}
+        error = org.call("POST", "/v1/indexes/people/labels", 400, json=body)
+        assert error["detail"].startswith("labels[0].duplicateId: must be text or a whole number")
     unknown = {"labels": [{"entityId": 1, "duplicateId": "nobody", "duplicate": True}]}
     assert "labels[0].duplicateId" in org.call("POST", "/v1/indexes/people/labels", 404, json=unknown)["detail"]
 

@@ -31,7 +31,7 @@ def stack(session_home: Path) -> Iterator[EmbeddedStack]:
     settings = Settings(home=session_home / "kills", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200,
         settle_seconds=1,
     )  # fmt: skip
-    with supervised(settings) as running:
+    with supervised(settings, with_chroma=False) as running:
         yield running
 
 

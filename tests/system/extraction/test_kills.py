@@ -37,7 +37,7 @@ def settings(session_home: Path, model: LlmServer) -> Settings:
 @pytest.fixture(scope="module")
 def stack(settings: Settings) -> Iterator[EmbeddedStack]:
     """A system of its own, because its processes are killed."""
-    with supervised(settings) as running:
+    with supervised(settings, with_chroma=False) as running:
         yield running
 
 
@@ -84,13 +84,13 @@ def test_a_scan_goes_on_after_a_kill_between_its_pages(stack: EmbeddedStack, mod
 def test_a_held_job_waits_over_a_restart_of_everything(settings: Settings, model: LlmServer) -> None:
     says(model, ANSWER)
     settings = settings.model_copy(update={"home": settings.home.with_name("extraction-restarts")})
-    with supervised(settings) as first:
+    with supervised(settings, with_chroma=False) as first:
         org = organization(first.api_url)
         job = send(org, note_pdf(), schema=SCHEMA, llm=LLM, holdForReview=True)["jobId"]
         poll(org, job, "PAUSED")
         until(lambda: org.call("GET", f"/jobs/{job}")["reviewStatus"] == "PENDING", "no review waits")
 
-    with supervised(settings) as second:
+    with supervised(settings, with_chroma=False) as second:
         org.http.base_url = second.api_url
         assert poll(org, job, "PAUSED")["reviewStatus"] == "PENDING"
 

@@ -32,6 +32,7 @@ read     GET /v1/indexes
 read     GET /v1/indexes/{indexName}
 read     GET /v1/indexes/{indexName}/label-suggestions
 read     GET /v1/indexes/{indexName}/quality
+read     GET /v1/indexes/{indexName}/judgements
 read     GET /v1/indexes/{indexName}/golden-rules
 read     GET /v1/indexes/{indexName}/labels
 read     GET /v1/indexes/{indexName}/events
@@ -143,6 +144,8 @@ operator POST /api/auth/password
 operator POST /api/auth/logout-everywhere
 # Changes what jobs of others go by: schemas, indexes, models, templates, receivers.
 editor   POST /v1/indexes
+editor   POST /v1/indexes/{indexName}/judge
+editor   DELETE /v1/indexes/{indexName}/judgements
 editor   POST /v1/indexes/{indexName}/labels
 editor   DELETE /v1/indexes/{indexName}/labels
 editor   POST /v1/groups/{groupId}/split

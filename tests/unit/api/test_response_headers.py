@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,12 @@ class TooManyError(TowpathError):
     status = 429
 
 
+@cache
 def make(**settings: Any) -> FastAPI:
-    """The application, with some routes that fail as they are told."""
+    """The application, with some routes that fail as they are told; one for the same settings.
+
+    Its first request has it work out all routes, which takes more than a second.
+    """
     app = create_app(Settings(database_url="postgresql://nobody@127.0.0.1:1/none", request_log=False, **settings))
 
     @app.get("/probe/{kind}", include_in_schema=False)
@@ -91,7 +96,7 @@ async def test_errors_of_every_layer_have_them(path: str) -> None:
 
 
 async def test_a_picture_may_have_its_styles_and_nothing_else_and_a_route_has_the_last_word() -> None:
-    app = make()
+    app = make.__wrapped__()
 
     @app.get("/probe-picture")
     async def picture() -> Any:

@@ -141,7 +141,7 @@ class BatchService:
         """Show a batch's status with a page of its results, ready for JSON.
 
         Args:
-            job: The batch, or a re-index, which has no results.
+            job: The batch; or a re-index or a judge, which have no results.
             limit: The most results; 0: none.
             offset: How many finished entities to pass over.
             explain: Whether each candidate says why.
@@ -159,7 +159,7 @@ class BatchService:
         return answer
 
     async def _read_results(self, job: JobRow, *, limit: int, offset: int, explain: bool) -> list[dict[str, Any]]:
-        if limit == 0:
+        if limit == 0 or job.kind != ENTITY_BATCH:
             return []
         async with self._database.transaction() as connection:
             try:

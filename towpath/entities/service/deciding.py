@@ -36,7 +36,7 @@ from towpath.entities.domain.matching.parts import number_parts
 from towpath.entities.domain.matching.verdicts import log_odds
 from towpath.entities.group_types import Cause
 from towpath.entities.service.candidates import Candidates
-from towpath.entities.service.labelling import add_missing_pairs, read_constraints
+from towpath.entities.service.labelling import add_missing_pairs, read_constrained, read_constraints
 from towpath.entities.service.matching import score_candidates
 from towpath.entities.service.naming import Reason, save_named_groups
 from towpath.entities.store.groups import (
@@ -50,7 +50,6 @@ from towpath.entities.store.groups import (
     take_marks,
 )
 from towpath.entities.store.indexes import Index
-from towpath.entities.store.labels import read_labels
 from towpath.entities.store.locks import lock_deciding, try_lock_deciding
 from towpath.entities.store.pairs import (
     PairGraph,
@@ -77,6 +76,8 @@ MAX_CLOSED_GROUP_AT_ONCE = 40
 BY_BATCH = Reason(Cause.BATCH)
 CERTAIN = 1.0 / (1.0 + 2.0**-MAX_BITS)
 """The similarity of a pair of which a label says that it is one; of the opposite it is the rest to 1."""
+JUDGED = 1.0 / (1.0 + 2.0**-5)
+"""The same of a pair that a model has judged: it is right more often than not, and never certain."""
 
 
 async def decide_all(connection: Connection, index: Index, model: MatchModel, reason: Reason = BY_BATCH) -> int:
@@ -88,10 +89,7 @@ async def decide_all(connection: Connection, index: Index, model: MatchModel, re
     # Two deciders of one component would each overwrite the other's half with a stale view.
     await lock_deciding(connection, index.index_no)
     marks = await take_marks(connection, index.index_no)
-    # A label may link entities that no pair has led to.
-    labels = await read_labels(connection, index.organization, index.name)
-    labelled = {uid for label in labels for uid in (label.left_uid, label.right_uid)}
-    marks = Marks(sorted({*marks.uids, *labelled}), marks.gone)
+    marks = Marks(sorted({*marks.uids, *await read_constrained(connection, index)}), marks.gone)
     return await _decide_from(connection, index, model, marks, reason)
 
 
@@ -147,7 +145,8 @@ class _Scope:
         graph: The pairs, with the similarity that is stored.
         plain: The similarity that the fields of each give.
         basis: What the stored one has beyond it, beside each pair.
-        said: What labels say of each pair.
+        signs: What labels and judgements say of each pair.
+        by_labels: What labels alone say of each.
         constraints: What they say of all.
     """
 
@@ -155,6 +154,7 @@ class _Scope:
     plain: Floats
     basis: npt.NDArray[np.object_]
     signs: npt.NDArray[np.int8]
+    by_labels: npt.NDArray[np.int8]
     constraints: Constraints
 
     @property
@@ -172,7 +172,9 @@ class _Scope:
             graph.only(mask), uids=uids, sources=tuple(compress(graph.sources, chosen.tolist())),
             groups=graph.groups[chosen], closed=graph.closed[np.isin(graph.closed, uids).any(axis=1)],
         )  # fmt: skip
-        return _Scope(part, self.plain[mask], self.basis[mask], self.signs[mask], self.constraints)
+        return _Scope(
+            part, self.plain[mask], self.basis[mask], self.signs[mask], self.by_labels[mask], self.constraints
+        )  # fmt: skip
 
     @property
     def pairs(self) -> Pairs:
@@ -299,14 +301,17 @@ async def _weigh(connection: Connection, index: Index, graph: PairGraph, constra
     for place, name, bits in zip(places.tolist(), judged.basis, judged.bits, strict=True):
         basis[place] = name
         plain[place] = similarity_of_packed(bits)
-    signs = constraints.say(graph.left, graph.right) if constraints else np.zeros(len(graph.left), dtype=np.int8)
+    signs = by_labels = np.zeros(len(graph.left), dtype=np.int8)
+    if constraints:
+        signs = constraints.say(graph.left, graph.right)
+        by_labels = constraints.say_by_labels(graph.left, graph.right)
     void = (basis == Basis.ADDED) & (signs != SAME)
     if void.any():
         await drop_added(connection, index.index_no, graph.left[void], graph.right[void])
         keep = ~void
         graph = graph.only(keep)
-        plain, basis, signs = plain[keep], basis[keep], signs[keep]
-    return _Scope(graph, plain, basis, signs, constraints)
+        plain, basis, signs, by_labels = plain[keep], basis[keep], signs[keep], by_labels[keep]
+    return _Scope(graph, plain, basis, signs, by_labels, constraints)
 
 
 def _places_of(graph: PairGraph, left: Int64s, right: Int64s) -> Int64s:
@@ -343,6 +348,13 @@ async def _save_judgements(connection: Connection, index: Index, scope: _Scope, 
     similarity[turned], basis[turned] = _in_group(scope.plain[turned]), str(Basis.GROUP)
     for label, name, value in ((SAME, Basis.SAME, CERTAIN), (DIFFERENT, Basis.DIFFERENT, 1.0 - CERTAIN)):
         similarity[signs == label], basis[signs == label] = value, str(name)
+    judged = np.flatnonzero((signs != 0) & (scope.by_labels != signs))
+    for label, name, value in (
+        (SAME, Basis.JUDGED_SAME, max(JUDGED, index.config.duplicate_threshold)),
+        (DIFFERENT, Basis.JUDGED_DIFFERENT, 1.0 - JUDGED),
+    ):
+        rows = judged[signs[judged] == label]
+        similarity[rows], basis[rows] = np.minimum(value, CERTAIN), str(name)
     added = scope.basis == Basis.ADDED
     basis[added] = str(Basis.ADDED)
     differs = (similarity != scope.graph.similarity) | (basis != scope.basis)

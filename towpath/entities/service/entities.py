@@ -13,6 +13,7 @@ from towpath.entities.domain.matching import MatchModel, copy_key, entity_uid
 from towpath.entities.domain.parsing import Entity
 from towpath.entities.group_types import Cause
 from towpath.entities.service.deciding import decide_near
+from towpath.entities.service.judgements import judges_of_partners, judges_of_rows
 from towpath.entities.service.matching import ModelCache, close_gaps
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import groups as group_store
@@ -180,7 +181,11 @@ class EntityService:
                 limit=limit,
                 offset=offset,
             )
-        candidates = [candidate_view(index.config, partner, explain=explain) for partner in partners]
+            judges = await judges_of_partners(connection, index, uid, partners)
+        candidates = [
+            candidate_view(index.config, partner, explain=explain, judge=judge)
+            for partner, judge in zip(partners, judges, strict=True)
+        ]
         return EntityDuplicates(entity_id=entity_id, duplicates=candidates, total_duplicates=total)
 
     async def list_pairs(
@@ -209,7 +214,10 @@ class EntityService:
                 limit=limit,
                 offset=offset,
             )
-        views = [pair_view(index.config, row, explain=explain) for row in rows]
+            judges = await judges_of_rows(connection, index, rows)
+        views = [
+            pair_view(index.config, row, explain=explain, judge=judge) for row, judge in zip(rows, judges, strict=True)
+        ]
         return PairPage(duplicates=views, limit=limit, offset=offset, total=total)
 
     async def list_groups(
@@ -303,6 +311,7 @@ async def _read_detail(
         limit=max_candidates,
         offset=0,
     )
+    judges = await judges_of_partners(connection, index, uid, partners)
     group_uid = await group_store.find_group(connection, index.index_no, uid)
     groups: list[GroupView] = []
     if group_uid is not None:
@@ -310,7 +319,10 @@ async def _read_detail(
         groups = _group_views(rows)
     return EntityDetail(
         entity=parse_json(body),
-        candidates=[candidate_view(index.config, partner, explain=True) for partner in partners],
+        candidates=[
+            candidate_view(index.config, partner, explain=True, judge=judge)
+            for partner, judge in zip(partners, judges, strict=True)
+        ],
         total=total,
         group=groups[0] if groups else None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,12 @@ from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.golden import Member, Override, Rules, make_golden, override
-from towpath.entities.domain.matching import DF_CAP, SAME, PairLabel, entity_uid, find_chain, similarity_of_packed
+from towpath.entities.domain.matching import DF_CAP, SAME, entity_uid, find_label_chain, similarity_of_packed
 from towpath.entities.domain.spanning import find_path, span
 from towpath.entities.group_types import GoldenRules, GoldenValue, GroupDetail, WhyReason, WhyView
+from towpath.entities.judge_types import Judge
 from towpath.entities.service.candidates import Candidates
+from towpath.entities.service.judgements import explain_by_judgement, read_judges
 from towpath.entities.service.labelling import pair_labels, read_constraints
 from towpath.entities.service.matching import ModelCache, score_candidates
 from towpath.entities.store import groups as group_store
@@ -28,6 +30,7 @@ from towpath.entities.store.group_reads import (
     read_member_rows,
 )
 from towpath.entities.store.indexes import Index, find_index
+from towpath.entities.store.judgements import Pair
 from towpath.entities.store.labels import read_labels_around
 from towpath.entities.store.records import find_entity, read_stored
 from towpath.entities.types import Basis, PairView
@@ -103,6 +106,8 @@ class GroupService:
             if row is None or not members:
                 raise NotFoundError(f"no group {group_id} in index {index.name}; its events say what has become of one")
             pairs = await read_member_pairs(connection, index.index_no, [member.uid for member in members])
+            evidence = span(pairs)
+            judges = await _judges_of(connection, index, evidence)
             stored = await _read_rules(connection, index)
         rules = override(Rules(stored.rule, stored.fields, stored.sources), requested)
         ids = {member.uid: parse_json(member.id_json) for member in members}
@@ -114,7 +119,7 @@ class GroupService:
             entity_ids=list(ids.values()),
             size=row.size,
             created_at=row.created_at,
-            evidence=[_pair_view(index, ids, pair, explain=explain) for pair in span(pairs)],
+            evidence=[_pair_view(index, ids, pair, judges, explain=explain) for pair in evidence],
             golden={
                 survivor.field: GoldenValue(
                     value=survivor.value,
@@ -156,11 +161,14 @@ class GroupService:
         if stored:
             pair = stored[0]
             view.similarity = pair.similarity
-            view.explanation = read_explanation(index.config, pair.bits, pair.similarity, pair.basis)
+            judge = (await _judges_of(connection, index, [pair])).get((pair.left, pair.right))
+            view.explanation = read_explanation(index.config, pair.bits, pair.similarity, pair.basis, judge)
         uids = np.array([low.uid, high.uid], dtype=np.int64)
         constraints, _ = await read_constraints(connection, index, uids)
         sign = constraints.says(low.uid, high.uid) if constraints else 0
-        if sign:
+        if sign and constraints.is_judged(low.uid, high.uid):
+            await explain_by_judgement(connection, index, view, (low.uid, high.uid), sign)
+        elif sign:
             await _explain_by_label(connection, index, view, low, high, sign)
         elif view.same_group:
             await _explain_together(connection, index, view, low, high, stored)
@@ -216,7 +224,7 @@ async def _explain_by_label(
     view.reason = WhyReason.LABEL
     labels = await read_labels_around(connection, index.organization, index.name, [low.uid, high.uid])
     by_pair = {(label.left_uid, label.right_uid): label for label in labels}
-    chain = _label_chain(pair_labels(labels), low.uid, high.uid, sign)
+    chain = find_label_chain(pair_labels(labels), low.uid, high.uid, sign)
     view.chain = [
         PairView(
             entity_id=by_pair[label.left, label.right].left_id,
@@ -230,17 +238,6 @@ async def _explain_by_label(
     view.sentence = f"A label says that they are {words}."
     if len(chain) > 1:
         view.sentence = f"It follows from {len(chain)} labels that they are {words}."
-
-
-def _label_chain(labels: Sequence[PairLabel], start: int, end: int, sign: int) -> list[PairLabel]:
-    if sign == SAME:
-        return find_chain(labels, start, end)
-    for label in labels:
-        for first, second in ((label.left, label.right), (label.right, label.left)):
-            before, behind = find_chain(labels, start, first), find_chain(labels, second, end)
-            if not label.duplicate and (start == first or before) and (end == second or behind):
-                return [*before, label, *behind]
-    return []
 
 
 async def _explain_together(
@@ -261,7 +258,9 @@ async def _explain_together(
     pairs = await read_member_pairs(connection, index.index_no, [member.uid for member in members])
     decided = [pair for pair in pairs if not pair.closed and pair.basis != Basis.GROUP]
     ids = {member.uid: parse_json(member.id_json) for member in members}
-    view.chain = [_pair_view(index, ids, pair, explain=True) for pair in find_path(span(decided), low.uid, high.uid)]
+    chain = find_path(span(decided), low.uid, high.uid)
+    judges = await _judges_of(connection, index, chain)
+    view.chain = [_pair_view(index, ids, pair, judges, explain=True) for pair in chain]
 
 
 async def _explain_apart(
@@ -281,7 +280,8 @@ async def _explain_apart(
             connection, index.index_no, sorted({uid for rival in rivals for uid in (rival.left, rival.right)})
         )
     ).items()}  # fmt: skip
-    view.lost_to = [_pair_view(index, ids, rival, explain=True) for rival in better or rivals]
+    judges = await _judges_of(connection, index, rivals)
+    view.lost_to = [_pair_view(index, ids, rival, judges, explain=True) for rival in better or rivals]
     names = ", ".join(f"{item.entity_id} and {item.duplicate_id}" for item in view.lost_to)
     if index.has_clean_sources:
         view.reason = WhyReason.ONE_TO_ONE
@@ -321,13 +321,21 @@ def _is_near(alone: float, better: Sequence[MemberPair]) -> bool:
     return bool(bits[0] - bits[1] < MARGIN_TOLD)
 
 
-def _pair_view(index: Index, ids: dict[int, Any], pair: MemberPair, *, explain: bool) -> PairView:
+async def _judges_of(connection: Connection, index: Index, pairs: Sequence[MemberPair]) -> dict[Pair, Judge]:
+    return await read_judges(connection, index, [(pair.left, pair.right, pair.basis) for pair in pairs])
+
+
+def _pair_view(
+    index: Index, ids: dict[int, Any], pair: MemberPair, judges: Mapping[Pair, Judge], *, explain: bool
+) -> PairView:
+    judge = judges.get((pair.left, pair.right))
     return PairView(
         entity_id=str(ids.get(pair.left)),
         duplicate_id=str(ids.get(pair.right)),
         similarity=pair.similarity if explain else round(pair.similarity, 6),
         duplicate=pair.duplicate,
-        explanation=read_explanation(index.config, pair.bits, pair.similarity, pair.basis) if explain else None,
+        explanation=read_explanation(index.config, pair.bits, pair.similarity, pair.basis, judge) if explain else None,
+        **(judge.shown() if judge else {}),
     )
 
 

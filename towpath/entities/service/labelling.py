@@ -1,4 +1,4 @@
-"""Labels as constraints: what they say of the entities of a decision, and the pairs that are stored for their sake."""
+"""Labels and judgements as constraints: what they say of entities, and the pairs that are stored for their sake."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.matching import score_candidates
 from towpath.entities.store.groups import add_labelled_pairs, find_missing_pairs, read_ids
 from towpath.entities.store.indexes import Index
-from towpath.entities.store.labels import StoredLabel, read_labels, read_labels_around
+from towpath.entities.store.judgements import read_statements
+from towpath.entities.store.labels import StoredLabel
 
 Int64s = npt.NDArray[np.int64]
 
 MANY_ENTITIES = 5_000
-"""Beyond this many entities, all labels of an index are read at once."""
+"""Beyond this many entities, all that is said of an index is read at once."""
 
 
 def pair_labels(labels: Sequence[StoredLabel]) -> list[PairLabel]:
@@ -29,23 +30,26 @@ def pair_labels(labels: Sequence[StoredLabel]) -> list[PairLabel]:
 async def read_constraints(
     connection: Connection, index: Index, uids: Int64s
 ) -> tuple[Constraints, list[tuple[int, int]]]:
-    """Read what labels say of some entities and of all that are the same by labels.
+    """Read what labels and judgements say of some entities and of all that are the same by them.
 
     Returns:
         The constraints, and the pairs without which the entities of a class would not be linked by stored pairs.
     """
-    of = index.organization, index.name
-    if len(uids) > MANY_ENTITIES:
-        labels = await read_labels(connection, *of)
-    else:
-        labels = await read_labels_around(connection, *of, uids.tolist())
-    constraints = Constraints(pair_labels(labels))
-    same = [(label.left_uid, label.right_uid) for label in labels if label.duplicate]
+    statements = await read_statements(connection, index, None if len(uids) > MANY_ENTITIES else uids.tolist())
+    constraints = Constraints(statements.labels, statements.judgements)
+    holding = set(statements.judgements).difference(constraints.refused) if statements.judgements else set()
+    same = [(label.left, label.right) for label in (*statements.labels, *sorted(holding)) if label.duplicate]
     if not same:
         return constraints, []
     present = await read_ids(connection, index.index_no, sorted({uid for pair in same for uid in pair}))
     required = {*constraints.links(present), *(pair for pair in same if pair[0] in present and pair[1] in present)}
     return constraints, await find_missing_pairs(connection, index.index_no, sorted(required))
+
+
+async def read_constrained(connection: Connection, index: Index) -> set[int]:
+    """Return all entities of an index that a label or a judgement names: it may link whom no pair has led to."""
+    statements = await read_statements(connection, index)
+    return {uid for label in (*statements.labels, *statements.judgements) for uid in (label.left, label.right)}
 
 
 async def add_missing_pairs(

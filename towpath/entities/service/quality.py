@@ -15,6 +15,7 @@ from towpath.entities.domain.advice import Facts, give_advice
 from towpath.entities.domain.matching import MatchModel
 from towpath.entities.domain.matching.quality import BIN_EDGES, Strata, bin_of, estimate_precision, examine_fields
 from towpath.entities.domain.matching.suggestions import ListedPair, suggest
+from towpath.entities.judge_types import JudgeAnswer, JudgedCounts
 from towpath.entities.quality_types import (
     FieldQuality,
     GreyZone,
@@ -34,6 +35,7 @@ from towpath.entities.store import quality as store
 from towpath.entities.store.care import find_failed_settling
 from towpath.entities.store.generations import read_bodies
 from towpath.entities.store.indexes import Index, find_index
+from towpath.entities.store.judgements import count_judgements
 from towpath.entities.store.labels import read_labels
 from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
 from towpath.entities.store.records import sample_stored
@@ -124,7 +126,7 @@ class QualityService:
                         index.config,
                         by_uids[chosen.pair.left_uid, chosen.pair.right_uid].bits,
                         chosen.pair.similarity,
-                        Basis.GROUP,
+                        by_uids[chosen.pair.left_uid, chosen.pair.right_uid].basis or Basis.GROUP,
                     ),
                     entity=entities[chosen.pair.left_uid],
                     other=entities[chosen.pair.right_uid],
@@ -170,6 +172,7 @@ async def measure_quality(connection: Connection, index: Index, model: MatchMode
     labels = await store.read_judged_labels(
         connection, index.organization, index.name, index.index_no, limit=MAX_LABELS
     )
+    judged = await count_judgements(connection, index.organization, index.name)
     groups = await store.count_groups(
         connection, index, largest=LARGEST, members=MEMBERS_SHOWN, part_size=GROUPED_ENTITIES
     )
@@ -183,6 +186,7 @@ async def measure_quality(connection: Connection, index: Index, model: MatchMode
         model_version=index.model_version,
         trained_on=model.trained_on,
         labels=len(labels),
+        judged=JudgedCounts(**{answer: judged.get(answer, 0) for answer in JudgeAnswer}),
         precision=_precision_view(pairs, labels, config.duplicate_threshold),
         pairs=_pair_counts(index, pairs),
         groups=_group_summary(groups),

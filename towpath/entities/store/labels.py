@@ -197,7 +197,8 @@ async def end_correction(connection: Connection, correction_id: UUID) -> list[St
 
 
 async def drop_labels(connection: Connection, organization: str, name: str) -> None:
-    """Delete all labels and corrections of an index."""
+    """Delete all labels, corrections and judgements of an index."""
     of = {"organization": organization, "name": name}
     await connection.execute(f"DELETE FROM entity_labels WHERE {_OF}", of)
     await connection.execute(f"DELETE FROM entity_corrections WHERE {_OF}", of)
+    await connection.execute(f"DELETE FROM entity_judgements WHERE {_OF}", of)

@@ -178,6 +178,7 @@ class SampledPair:
     similarity: float
     duplicate: bool
     bits: bytes
+    basis: str | None
     left_source: str | None
     right_source: str | None
     left_group: int | None
@@ -191,7 +192,9 @@ _SIDES = """
         SELECT source, group_uid FROM entities WHERE index_no = %(index)s AND uid = p.right_uid OFFSET 0
     ) r
 """
-_SAMPLED = "p.left_uid, p.right_uid, p.similarity, p.duplicate, p.bits, l.source, r.source, l.group_uid, r.group_uid"
+_SAMPLED = """
+    p.left_uid, p.right_uid, p.similarity, p.duplicate, p.bits, p.basis, l.source, r.source, l.group_uid, r.group_uid
+"""
 
 
 async def sample_pairs(connection: Connection, index: Index, *, part_size: int) -> list[SampledPair]:
@@ -199,7 +202,7 @@ async def sample_pairs(connection: Connection, index: Index, *, part_size: int) 
     cursor = await connection.execute(
         f"""
         WITH sample AS MATERIALIZED (
-            SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs
+            SELECT left_uid, right_uid, similarity, duplicate, bits, basis FROM entity_pairs
             WHERE index_no = %(index)s AND left_uid <= %(reach)s AND NOT closed
             ORDER BY left_uid, right_uid LIMIT %(limit)s
         )
@@ -274,7 +277,7 @@ async def doubtful_pairs(
     cursor = await connection.execute(
         f"""
         WITH sample AS MATERIALIZED (
-            SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs
+            SELECT left_uid, right_uid, similarity, duplicate, bits, basis FROM entity_pairs
             WHERE index_no = %(index)s AND left_uid <= %(reach)s AND NOT closed
             AND abs(similarity - %(threshold)s) <= %(near)s
             ORDER BY abs(similarity - %(threshold)s), left_uid, right_uid LIMIT %(limit)s

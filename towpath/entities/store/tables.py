@@ -193,6 +193,31 @@ class EntityLabelRow(SQLModel, table=True):
     )
 
 
+class EntityJudgementRow(SQLModel, table=True):
+    """What a language model says of a pair; belongs to the index's name and outlives its generations.
+
+    It holds as long as both entities have the content that the model was shown.
+    """
+
+    __tablename__ = "entity_judgements"
+    __table_args__ = (Index("entity_judgements_right", "organization", "index_name", "right_uid"),)
+
+    organization: str = Field(sa_column=column(Text, primary_key=True))
+    index_name: str = Field(sa_column=column(Text, primary_key=True))
+    left_uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    right_uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    left_id: str = Field(sa_column=column(Text))
+    right_id: str = Field(sa_column=column(Text))
+    left_digest: bytes = Field(sa_column=column(LargeBinary))
+    right_digest: bytes = Field(sa_column=column(LargeBinary))
+    answer: str = Field(description="a JudgeAnswer", sa_column=column(Text))
+    reason: str = Field(sa_column=column(Text))
+    model: str = Field(sa_column=column(Text))
+    job_id: UUID = Field(sa_column=column(Uuid))
+    cost_usd: float = Field(sa_column=column(Double))
+    created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+
+
 class EntityGroupRow(SQLModel, table=True):
     """A group of a generation. Its number is its name for as long as it lasts, also through the next generations."""
 

@@ -54,6 +54,7 @@ SETTINGS = {
     "log_min_messages": "warning",
     "log_checkpoints": "off",
 }
+INITDB_OPTIONS = ["-E", "UTF8", "--no-locale", "-A", "scram-sha-256", "--no-instructions"]
 
 
 def find_binaries() -> Path:
@@ -172,7 +173,7 @@ class Postgres:
         if self._identity is not None:
             os.fchown(reader, *self._identity)
         command = [str(self._programs() / "initdb"), "-D", self._describe(self._fresh), "-U", USER]
-        command += ["-E", "UTF8", "--no-locale", "-A", "scram-sha-256", "--no-instructions"]
+        command += INITDB_OPTIONS
         command += ["--pwfile", f"/dev/fd/{reader}"]
         user, group = self._identity or (None, None)
         try:

@@ -20,7 +20,13 @@ from towpath.entities.domain.matching.candidates import (
     key_weights,
 )
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare, compare_pool, distinct_pairs
-from towpath.entities.domain.matching.constraints import Constraints, PairLabel, find_chain, find_contradiction
+from towpath.entities.domain.matching.constraints import (
+    Constraints,
+    PairLabel,
+    find_chain,
+    find_contradiction,
+    find_label_chain,
+)
 from towpath.entities.domain.matching.keys import MAX_KEYS, copy_key
 from towpath.entities.domain.matching.model import FieldModel, InferredStructure, MatchModel, default_model, fit_model
 from towpath.entities.domain.matching.naming import Change, GroupChange, Naming, name_groups
@@ -31,6 +37,7 @@ from towpath.entities.domain.matching.preparation import (
     entity_uid,
     fit_values,
     prepare,
+    read_value,
 )
 from towpath.entities.domain.matching.score import (
     GROUP_BITS,
@@ -99,6 +106,7 @@ __all__ = [
     "find_chain",
     "find_closing_pairs",
     "find_contradiction",
+    "find_label_chain",
     "fit_model",
     "fit_values",
     "is_clear_conflict",
@@ -106,6 +114,7 @@ __all__ = [
     "key_weights",
     "name_groups",
     "prepare",
+    "read_value",
     "resolve",
     "score_pairs",
     "score_pool",

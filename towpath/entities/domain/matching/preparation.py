@@ -76,9 +76,7 @@ def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity
     """
     values: list[str | None] = []
     for field in config.fields:
-        raw = entity.get(field.name)
-        if raw is None and "." in field.name:
-            raw = _at_path(entity, field.name)
+        raw = read_value(entity, field.name)
         value = None if raw is None else NORMALISERS[field.type](raw)
         if value is None and field.required and not raw_text(raw).strip():
             raise MissingFieldError(field.name)
@@ -90,6 +88,12 @@ def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity
         source=_source(entity, config),
         keys=blocking_keys(values, [field.type for field in config.fields]),
     )
+
+
+def read_value(entity: Mapping[str, object], name: str) -> object:
+    """Return an entity's value of a field as it was sent; a dotted name that is no member itself is a path."""
+    raw = entity.get(name)
+    return _at_path(entity, name) if raw is None and "." in name else raw
 
 
 def fit_values(values: Sequence[str | None], config: IndexConfig) -> tuple[str | None, ...]:
@@ -105,9 +109,7 @@ def fit_values(values: Sequence[str | None], config: IndexConfig) -> tuple[str |
 def _source(entity: Mapping[str, object], config: IndexConfig) -> str | None:
     """Return where an entity comes from: by the declared field, else by a common name, else by the form of its id."""
     if config.source_field is not None:
-        raw = entity.get(config.source_field)
-        if raw is None and "." in config.source_field:
-            raw = _at_path(entity, config.source_field)
+        raw = read_value(entity, config.source_field)
         return raw_text(raw).strip()[:MAX_SOURCE_CHARS] or None
     if not config.infer_sources:
         return None
