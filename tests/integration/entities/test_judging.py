@@ -27,6 +27,7 @@ from towpath.entities.service.quality import QualityService
 from towpath.entities.types import JUDGE_PART, Basis
 from towpath.jobs.patience import Patience
 from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.staging import read_failures
 from towpath.jobs.types import JobRef, PageTask
 from towpath.llm import LanguageModels
 from towpath.llm.bounds import max_price
@@ -257,6 +258,20 @@ async def test_a_model_that_never_answers_in_the_form_leaves_pairs_unanswered(be
 
     assert (result.unanswered, result.pairs_asked) == (len(before), len(before))
     assert bench.provider.paid.total() == 2
+    assert await bench.pairs() == before
+
+
+async def test_a_model_that_refuses_leaves_pairs_unanswered_with_its_reason(bench: Bench) -> None:
+    before = await bench.pairs()
+    bench.provider.away = {"gpt-4o": Fault(status=400, message="no such deployment")}
+
+    ref = await bench.start()
+    result = await bench.work(ref)
+
+    assert (result.unanswered, result.cost_usd, len(bench.provider.calls)) == (len(before), 0.0, 1)
+    failures, total = await read_failures(bench.rig.database, ref.job_id, limit=1, offset=0)
+    assert total == len(before)
+    assert "no such deployment" in failures[0].message
     assert await bench.pairs() == before
 
 

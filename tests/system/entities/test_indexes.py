@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.builders import FIELDS, Organization, organization, persons
+from tests.unit.entities.test_siblings import people
 from towpath.runtime.embedded import EmbeddedStack
 
 
@@ -31,6 +32,7 @@ def test_an_index_is_created_read_listed_updated_and_dropped(org: Organization) 
         ({"indexName": "a b", "fields": [{"name": "x", "type": "text"}]}, "indexName"),
         ({"indexName": "a", "fields": []}, "fields"),
         ({"indexName": "a", "fields": [{"name": "x", "type": "picture"}]}, "fields[0].type"),
+        ({"indexName": "a", "fields": [{"name": "x", "type": "text", "identity": "yes"}]}, "fields[0].identity"),
         ({"indexName": "a", "fields": [{"name": "x", "type": "text"}] * 2}, "field named twice: x"),
         ({"indexName": "a", "fields": [{"name": "x", "type": "text"}], "cleanSources": True}, "sourceField"),
         ({"indexName": "a", "fields": [{"name": "x", "type": "text"}], "colour": 1}, "colour"),
@@ -70,6 +72,31 @@ def test_a_change_reindexes_beside_reads_and_writes(org: Organization, system: E
     fresh.call("POST", "/v1/indexes", 201, json={"indexName": "people", "fields": FIELDS[:2]})
     fresh.done([*people[:599], late])
     assert {pair[:2] for pair in org.pairs() if pair[3]} == {pair[:2] for pair in fresh.pairs() if pair[3]}
+
+
+def test_what_the_user_says_of_a_field_sets_siblings_apart(org: Organization) -> None:
+    fields: list[dict[str, object]] = [{"name": name, "type": "string"} for name in ("vn", "nn", "tel", "anschrift")]
+    org.call("POST", "/v1/indexes", 201, json={"indexName": "leute", "fields": fields})
+    listed = [
+        {"id": at, "vn": row["first"], "nn": row["last"], "tel": row["phone"], "anschrift": row["street"]}
+        for at, row in enumerate(people(200, 4))
+    ]
+    house = {"nn": "Dunwoody", "tel": "(212) 555-0777", "anschrift": "6 Kiln Lane"}
+    twins = [{"id": "p", "vn": "Peter", **house}, {"id": "g", "vn": "Grace", **house}]
+    org.done([*listed, *twins], "leute")
+
+    def is_duplicate() -> bool:
+        query = {"indexName": "leute", "entityId": "p", "minSimilarity": 0}
+        pairs = org.call("GET", "/v1/duplicates", params=query)["duplicates"]
+        return any(pair["id"] == "g" and pair["duplicate"] for pair in pairs)
+
+    assert is_duplicate()
+    fields[0]["identity"] = True
+    changed = org.call("POST", "/v1/indexes", json={"indexName": "leute", "fields": fields})
+    assert org.until(changed["reindexJobId"])["state"] == "COMPLETED"
+
+    assert org.call("GET", "/v1/indexes/leute")["fields"][0]["identity"] is True
+    assert not is_duplicate()
 
 
 def test_labels_are_counted_and_tuning_reports_before_and_after(org: Organization) -> None:

@@ -196,6 +196,45 @@ def test_the_user_says_what_tells_entities_apart() -> None:
     assert not told.is_duplicate(peter, peter | {"a": "Grace"})
 
 
+def _pairs_of_houses(count: int, *, same: bool) -> list[m.LabelledPair]:
+    """Return labelled pairs that differ in the given name alone."""
+    config = config_of(PERSON_FIELDS)
+    pairs = []
+    for at, row in enumerate(people(count, 12)[:count]):
+        sides = [row | {"first": first} for first in (FIRST[at % 16], "Gwendolyn")]
+        left, right = (m.prepare(side | {"id": "x"}, config).values for side in sides)
+        pairs.append(m.LabelledPair(left, right, same))
+    return pairs
+
+
+def test_labels_of_siblings_change_nothing_of_what_they_share(trained: Trained) -> None:
+    rows = people(200, 13)
+    values = [m.prepare(row | {"id": "x"}, trained.config).values for row in rows]
+    # The typing error comes behind its entity at each tenth one.
+    same = [m.LabelledPair(values[at], values[at + 1], True) for at in range(0, 200, 11)]
+    unborn = [m.prepare(row | {"id": "x", "first": "Oona", "dob": None}, trained.config).values for row in rows]
+    other = [m.LabelledPair(unborn[at], unborn[at + 5], False) for at in range(1, 60, 3)]
+
+    tuned, report = m.tune(trained.model, [*same, *other, *_pairs_of_houses(40, same=False)], trained.config)
+    without, _ = m.tune(trained.model, [*same, *other], trained.config)
+
+    assert report.before.f1 == 1.0
+    shared = [(ours.bits, theirs.bits) for ours, theirs in zip(tuned.fields, without.fields, strict=True)][1:]
+    assert all(ours == pytest.approx(theirs, abs=0.1) for ours, theirs in shared)
+
+
+def test_people_who_call_different_names_the_same_are_believed(trained: Trained) -> None:
+    rows = people(200, 13)
+    values = [m.prepare(row | {"id": "x"}, trained.config).values for row in rows]
+    other = [m.LabelledPair(values[at], values[at + 5], False) for at in range(1, 90, 3)]
+
+    tuned, report = m.tune(trained.model, [*other, *_pairs_of_houses(30, same=True)], trained.config)
+
+    assert report.before.recall < 0.5 < report.after.recall
+    assert report.applied
+    assert {field.name: field.apart_bits for field in tuned.fields}["first"] == 0.0
+
+
 def test_of_addresses_the_street_with_its_number_is_what_tells_them_apart() -> None:
     fields = {"street": FieldType.STRING, "city": FieldType.STRING, "postcode": FieldType.STRING}
     chance = random.Random(9)

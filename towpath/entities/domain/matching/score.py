@@ -11,7 +11,7 @@ import numpy.typing as npt
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool, pool
 from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import MatchModel
-from towpath.entities.domain.matching.siblings import set_siblings_apart
+from towpath.entities.domain.matching.siblings import MIN_BITS, Bools, find_apart, set_siblings_apart
 from towpath.entities.domain.matching.textspace import Int64s
 
 MAX_BITS = 20.0
@@ -59,20 +59,28 @@ def score_pool(
     comparison = compare_pool(model, records, left, right)
     contributions = match_weights(model, comparison)
     prior = _prior(model, GROUP_BITS if group_prior else 0.0)
-    set_siblings_apart(model, records, left, right, comparison, contributions, prior)
-    return _score(comparison, contributions, prior)
+    likely = np.flatnonzero(prior + contributions.sum(axis=1) > MIN_BITS)
+    apart = find_apart(model, records, left, right, comparison, likely)
+    return _score(model, comparison, contributions, prior, apart)
 
 
-def score_comparison(model: MatchModel, comparison: Comparison) -> Scores:
-    """Turn levels into bits and a probability, without a look at the values behind the levels."""
-    return _score(comparison, match_weights(model, comparison), _prior(model))
+def score_comparison(model: MatchModel, comparison: Comparison, apart: Bools) -> Scores:
+    """Turn levels into bits and a probability.
+
+    Args:
+        model: Of the index.
+        comparison: Of the pairs.
+        apart: Pairs x fields, where values plainly name two things, see `find_apart`.
+    """
+    return _score(model, comparison, match_weights(model, comparison), _prior(model), apart)
 
 
 def _prior(model: MatchModel, extra: float = 0.0) -> float:
     return float(np.clip(model.prior_bits + extra, 1.0 - MAX_BITS, MAX_BITS - 1.0))
 
 
-def _score(comparison: Comparison, contributions: Floats, prior: float) -> Scores:
+def _score(model: MatchModel, comparison: Comparison, contributions: Floats, prior: float, apart: Bools) -> Scores:
+    set_siblings_apart(model, apart, contributions, prior)
     total = prior + contributions.sum(axis=1)
     lacking = np.flatnonzero(comparison.copies & (total < COPY_BITS))
     if len(lacking):

@@ -110,18 +110,10 @@ def _is_own(field: FieldModel) -> bool:
     return field.role in PARTING_ROLES
 
 
-def set_siblings_apart(
-    model: MatchModel,
-    records: Sequence[Values],
-    left: Int64s,
-    right: Int64s,
-    comparison: Comparison,
-    contributions: Floats,
-    prior: float,
-) -> None:
-    """Lower the contributions of the fields by which pairs are two things, in place.
-
-    Afterwards such a pair is worth no more than what agrees in other fields that are a thing's own.
+def find_apart(
+    model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s, comparison: Comparison, at: Int64s
+) -> Bools:
+    """Return pairs x fields: where values plainly name two things, in fields that are a thing's own.
 
     Args:
         model: Of the index.
@@ -129,32 +121,57 @@ def set_siblings_apart(
         left: Positions, one a pair.
         right: As `left`.
         comparison: Of the pairs.
+        at: The pairs to look at; nothing is said of the others.
+    """
+    apart = np.zeros(comparison.levels.shape, dtype=np.bool_)
+    for number, field in enumerate(model.fields):
+        if field.apart_bits > 0.0 and len(at):
+            apart[at, number] = _find_apart(field, number, records, left, right, comparison, at)
+    return apart
+
+
+def set_siblings_apart(model: MatchModel, apart: Bools, contributions: Floats, prior: float) -> None:
+    """Lower the contributions of the fields by which pairs are two things, in place.
+
+    Afterwards such a pair is worth no more than what agrees in other fields that are a thing's own.
+
+    Args:
+        model: Of the index.
+        apart: Pairs x fields, from `find_apart`.
         contributions: Pairs x fields, in bits.
         prior: What counts before the fields.
     """
-    own = [number for number, field in enumerate(model.fields) if field.apart_bits > 0.0]
-    if not own:
-        return
-    at = np.flatnonzero(prior + contributions.sum(axis=1) > MIN_BITS)
-    apart = np.zeros((len(at), len(model.fields)), dtype=np.bool_)
-    for number in own:
-        apart[:, number] = _find_apart(model.fields[number], number, records, left, right, comparison, at)
     # No two things share an identifier.
     identifies = np.array([field.role is Role.IDENTIFIER for field in model.fields], dtype=np.bool_)
-    is_one = ((contributions[at] >= MIN_IDENTIFIED_BITS) & identifies).any(axis=1)
-    some = apart.any(axis=1) & ~is_one
-    at, apart = at[some], apart[some]
+    at = np.flatnonzero(apart.any(axis=1))
+    at = at[~((contributions[at] >= MIN_IDENTIFIED_BITS) & identifies).any(axis=1)]
     if not len(at):
         return
     # Who has said which values are a thing's own has said of the others that they are not.
     is_said = any(field.role is Role.OWN for field in model.fields)
     tells = np.array([_tells(field, is_said=is_said) for field in model.fields], dtype=np.bool_)
-    agreeing = np.maximum(contributions[at], 0.0)
-    agreeing[:, ~tells] = 0.0
-    agreeing[apart] = 0.0
-    against = apart @ np.array([field.apart_bits for field in model.fields])
+    agreeing = np.where(tells & ~apart[at], np.maximum(contributions[at], 0.0), 0.0)
+    against = apart[at] @ np.array([field.apart_bits for field in model.fields])
     excess = np.maximum(prior + contributions[at].sum(axis=1) - (agreeing.sum(axis=1) - against), 0.0)
-    contributions[at] -= apart * (excess / apart.sum(axis=1))[:, None]
+    contributions[at] -= apart[at] * (excess / apart[at].sum(axis=1))[:, None]
+
+
+def learn_apart_from_labels(model: MatchModel, apart: Bools, duplicates: Bools) -> MatchModel:
+    """Return the model without the fields in which people call different values the same, more than once.
+
+    Args:
+        model: Of the index.
+        apart: Labelled pairs x fields.
+        duplicates: Which of the pairs are duplicates.
+    """
+    counts = apart[duplicates].sum(axis=0)
+    limit = max(1.0, MAX_APART_SHARE * float(duplicates.sum()))
+    return model.with_fields(
+        [
+            field.model_copy(update={"apart_bits": 0.0}) if count > limit else field
+            for field, count in zip(model.fields, counts.tolist(), strict=True)
+        ]
+    )
 
 
 def _tells(field: FieldModel, *, is_said: bool) -> bool:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from towpath.entities.domain.matching.comparison import Comparison, Values, compare
+from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool, pool
 from towpath.entities.domain.matching.levels import MISSING, Floats
 from towpath.entities.domain.matching.model import MatchModel
 from towpath.entities.domain.matching.quality import BIN_EDGES, bin_of
 from towpath.entities.domain.matching.score import MAX_BITS, match_weights, score_comparison
+from towpath.entities.domain.matching.siblings import Bools, find_apart, learn_apart_from_labels
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
 
@@ -85,23 +86,25 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
         config: its duplicate threshold is where the verdict is to change.
     """
     truth = np.array([pair.duplicate for pair in labelled], dtype=bool)
-    comparison = compare(model, [p.left for p in labelled], [p.right for p in labelled])
-    similarity = score_comparison(model, comparison).similarity
+    records, left, right = pool([pair.left for pair in labelled], [pair.right for pair in labelled])
+    comparison = compare_pool(model, records, left, right)
+    apart = find_apart(model, records, left, right, comparison, np.arange(len(labelled)))
+    similarity = score_comparison(model, comparison, apart).similarity
     before = measure_verdicts(similarity >= config.duplicate_threshold, truth)
     counts = {"labels": len(truth), "duplicates": int(truth.sum())}
     if len(truth) < MIN_LABELS or truth.all() or not truth.any():
         return model, TuneReport(**counts, before=before, after=before, applied=False)
-    held_out = _cross_validate(model, comparison, truth, config)
+    held_out = _cross_validate(model, comparison, apart, truth, config)
     after = measure_verdicts(held_out >= config.duplicate_threshold, truth)
     if _f_score(after, config) < _f_score(before, config):
         return model, TuneReport(**counts, before=before, after=after, applied=False)
     seen = _by_bin(held_out, truth, config.duplicate_threshold)
-    fitted = _fit(model, comparison, truth, config)
+    fitted = _fit(model, comparison, apart, truth, config)
     return fitted, TuneReport(**counts, before=before, after=after, applied=True, **seen)
 
 
 def _cross_validate(
-    model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_], config: IndexConfig
+    model: MatchModel, comparison: Comparison, apart: Bools, truth: Bools, config: IndexConfig
 ) -> Floats:
     """Return the similarity of each labelled pair by a model that has not seen its label."""
     held_out = np.zeros(len(truth))
@@ -109,13 +112,9 @@ def _cross_validate(
     for fold in range(FOLDS):
         inside = np.flatnonzero(folds != fold)
         outside = np.flatnonzero(folds == fold)
-        fitted = _fit(model, _rows(comparison, inside), truth[inside], config)
-        held_out[outside] = score_comparison(fitted, _rows(comparison, outside)).similarity
+        fitted = _fit(model, comparison.take(inside), apart[inside], truth[inside], config)
+        held_out[outside] = score_comparison(fitted, comparison.take(outside), apart[outside]).similarity
     return held_out
-
-
-def _rows(comparison: Comparison, at: Int64s) -> Comparison:
-    return comparison.take(at)
 
 
 def _folds(comparison: Comparison, truth: npt.NDArray[np.bool_]) -> Int64s:
@@ -126,7 +125,14 @@ def _folds(comparison: Comparison, truth: npt.NDArray[np.bool_]) -> Int64s:
     return folds
 
 
-def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_], config: IndexConfig) -> MatchModel:
+def _fit(model: MatchModel, comparison: Comparison, apart: Bools, truth: Bools, config: IndexConfig) -> MatchModel:
+    model = learn_apart_from_labels(model, apart, truth)
+    going_by = np.array([field.apart_bits > 0.0 for field in model.fields], dtype=np.bool_)
+    # Siblings are set apart by other means: what they share, and they share nearly all, is no less worth for that.
+    rest = np.flatnonzero(~(apart & going_by).any(axis=1))
+    comparison, truth = comparison.take(rest), truth[rest]
+    if truth.all() or not truth.any():
+        return model
     features, offset, penalties, level_columns = _make_design_matrix(model, comparison)
     coefficients = _maximise_likelihood(features, offset, penalties, truth)
     fields = []
