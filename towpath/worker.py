@@ -35,7 +35,7 @@ from towpath.activities.webhooks import WebhookActivities
 from towpath.ai.service.agent import Agent
 from towpath.ai.service.agent_context import AgentContext
 from towpath.ai.service.schema_reading import SchemaReader
-from towpath.core.memory import settle_collector
+from towpath.core.memory import bound_allocator, settle_collector
 from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
@@ -322,6 +322,7 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
 
 def run(settings: Settings, queues: Sequence[Queue]) -> None:
     """Entry of `towpath worker`."""
+    bound_allocator()
     asyncio.run(serve(settings, queues))
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 
+# Of glibc's malloc.h.
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+LARGE_BYTES = 1 << 20
+ARENAS = 2
 OBJECTS_A_LOOK = 50_000
 YOUNGER_LOOKS = 20
 
@@ -17,6 +21,18 @@ def return_free_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def bound_allocator() -> None:
+    """Let large arrays go back to the system as soon as they are freed, where the C library can; before any thread.
+
+    By default glibc takes memory for ever larger pieces from the heap once one such piece was freed, and has a heap for
+    each of some threads: what pages of entities leave behind adds up to several hundred MB.
+    """
+    adjust = getattr(ctypes.CDLL(None), "mallopt", None)
+    if adjust is not None:
+        adjust(_ARENA_MAX, ARENAS)
+        adjust(_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def settle_collector() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from psycopg import sql
 
 from towpath.db.engine import Connection
 
+NUMBERS = count()
 PLACEHOLDER = re.compile(r"%(?:\((?P<name>\w+)\))?[sb]")
 
 
@@ -31,7 +33,6 @@ class Counting:
     def __init__(self, connection: Connection, *, generic: bool = False) -> None:
         self._connection = connection
         self._generic = generic
-        self._prepared = 0
         self.rows = 0
         self.blocks = 0
         self.plans: list[str] = []
@@ -63,8 +64,7 @@ class Counting:
                 numbers[name] = len(values)
             return f"${numbers[name]}"
 
-        self._prepared += 1
-        name = sql.Identifier(f"counted_{id(self)}_{self._prepared}")
+        name = sql.Identifier(f"counted_{next(NUMBERS)}")
         await self._connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         await self._connection.execute(
             sql.SQL("PREPARE {} AS {}").format(name, sql.SQL(PLACEHOLDER.sub(number, query)))

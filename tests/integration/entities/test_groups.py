@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -10,6 +11,11 @@ import pytest
 from tests.integration.entities.rig import Rig
 from tests.unit.entities.builders import persons
 from towpath.db.engine import Database
+from towpath.entities.service import deciding
+from towpath.entities.service.candidates import find_candidates
+from towpath.entities.service.matching import ModelCache, score_candidates, store_scores
+from towpath.entities.store.indexes import find_index
+from towpath.entities.store.records import sample_stored
 
 ROWAN = {"first": "Rowan", "last": "Ellsworth"}
 NAMES = {"first": "string", "last": "string", "dob": "date", "phone": "string", "city": "string"}
@@ -173,3 +179,31 @@ async def test_who_was_left_alone_by_a_write_that_decided_nothing_is_found(
 
     assert await rig.groups() == {}
     assert (await rig.events())[-1].data["left"]["count"] == 3
+
+
+async def test_a_decision_in_parts_is_that_of_the_whole(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = persons(150, copies=0.5, seed=7)
+
+    async def decide(size: int) -> tuple[dict[str, list[str]], list[Any], list[str]]:
+        monkeypatch.setattr(deciding, "ENTITIES_A_PART", size)
+        rig = await Rig(database).make()
+        await rig.fill(people)
+        async with database.transaction() as connection:
+            index = await find_index(connection, rig.organization, rig.name)
+            stored = await sample_stored(connection, index, limit=len(people))
+            model = await ModelCache().get(connection, index)
+            candidates = await find_candidates(connection, index, stored)
+            await store_scores(connection, index, await score_candidates(connection, index, model, stored, candidates))
+            await deciding.decide_all(connection, index, model)
+        for person in people[:40:10]:
+            await rig.entities.remove(rig.organization, rig.name, str(person["id"]))
+        async with database.transaction() as connection:
+            await deciding.decide_all(connection, index, model)
+        pairs = [(pair.entity_id, pair.duplicate_id, pair.similarity, pair.duplicate) for pair in await rig.pairs()]
+        events = [f"{event.group_uid} {event.type} {json.dumps(event.data)}" for event in await rig.events()]
+        return await rig.groups(), pairs, sorted(events)
+
+    whole = await decide(1_000)
+
+    assert len(whole[0]) > 20
+    assert await decide(10) == whole

@@ -215,3 +215,9 @@ class CandidateCache:
                 self._held = None
                 self._held = (key, await load_postings(self._database, index))
             return self._held[1]
+
+    def release(self, ref: JobRef) -> None:
+        """Let go of what was loaded for a run of a job that looks for no more candidates."""
+        if self._held is not None and self._held[0][1].startswith(f"{ref.workflow_id}:"):
+            self._held = None
+            return_free_memory()

@@ -8,7 +8,8 @@ evidence of the fields alone; what is stored is what the pair was judged by, wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ from towpath.entities.domain.matching import (
     similarity_of_packed,
     weigh_rivals,
 )
+from towpath.entities.domain.matching.parts import number_parts
 from towpath.entities.domain.matching.verdicts import log_odds
 from towpath.entities.group_types import Cause
 from towpath.entities.service.candidates import Candidates
@@ -64,6 +66,8 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 PAIRS_A_LOOK = 50_000
+ENTITIES_A_PART = 20_000
+"""A batch decides hundreds of thousands: of so many at once the groups, their events and the forest are in memory."""
 FEW_ENTITIES = 200
 """The components of so many are decided in a few milliseconds."""
 # A group has a pair for every two members: a single write closes small groups, a batch closes larger ones.
@@ -144,7 +148,6 @@ class _Scope:
         signs: What labels and judgements say of each pair.
         by_labels: What labels alone say of each.
         constraints: What they say of all.
-        former: The group of each entity that is in one.
     """
 
     graph: PairGraph
@@ -153,7 +156,25 @@ class _Scope:
     signs: npt.NDArray[np.int8]
     by_labels: npt.NDArray[np.int8]
     constraints: Constraints
-    former: dict[int, int]
+
+    @property
+    def former(self) -> dict[int, int]:
+        """Return the group of each entity that is in one."""
+        in_group = self.graph.groups != 0
+        return dict(zip(self.graph.uids[in_group].tolist(), self.graph.groups[in_group].tolist(), strict=True))
+
+    def only(self, chosen: Flags) -> _Scope:
+        """Return the part of some of its entities: whole components, and whole groups."""
+        graph = self.graph
+        uids = graph.uids[chosen]
+        mask = chosen[np.searchsorted(graph.uids, graph.left)]
+        part = replace(
+            graph.only(mask), uids=uids, sources=tuple(compress(graph.sources, chosen.tolist())),
+            groups=graph.groups[chosen], closed=graph.closed[np.isin(graph.closed, uids).any(axis=1)],
+        )  # fmt: skip
+        return _Scope(
+            part, self.plain[mask], self.basis[mask], self.signs[mask], self.by_labels[mask], self.constraints
+        )  # fmt: skip
 
     @property
     def pairs(self) -> Pairs:
@@ -179,6 +200,29 @@ async def _decide_from(
         return 0
     scope = await _read_scope(connection, index, model, marks)
     graph = scope.graph
+    parts = number_parts(graph.uids, graph.left, graph.right, graph.groups, size=ENTITIES_A_PART)
+    reserved = frozenset({*scope.former.values(), *(member.group_uid for member in marks.gone.values())})
+    part_of_group = dict(zip(graph.groups.tolist(), parts.tolist(), strict=True)) if marks.gone else {}
+    changed = 0
+    for number in range(int(parts.max(initial=0)) + 1):
+        part = scope if len(graph.uids) <= ENTITIES_A_PART else scope.only(parts == number)
+        gone = {uid: left for uid, left in marks.gone.items() if part_of_group.get(left.group_uid, 0) == number}
+        changed += await _decide_part(connection, index, model, part, gone, reason, reserved, max_closed=max_closed)
+    return changed
+
+
+async def _decide_part(
+    connection: Connection,
+    index: Index,
+    model: MatchModel,
+    scope: _Scope,
+    gone: dict[int, GoneMember],
+    reason: Reason,
+    reserved: frozenset[int],
+    *,
+    max_closed: int,
+) -> int:
+    graph = scope.graph
     verdicts, components = await compute(len(graph.uids) <= FEW_ENTITIES, _decide, scope, index, model)
     members, labels = _memberships(graph, components)
     _, group_of_member, sizes = np.unique(labels, return_inverse=True, return_counts=True)
@@ -199,7 +243,9 @@ async def _decide_from(
         turned &= _in_group(scope.plain) >= index.config.duplicate_threshold
     await _save_judgements(connection, index, scope, verdicts, turned)
     changed = await save_verdicts(connection, index.index_no, graph, verdicts | turned)
-    await save_named_groups(connection, index, members, labels, scope.former, gone=marks.gone, reason=reason)
+    await save_named_groups(
+        connection, index, members, labels, scope.former, gone=gone, reason=reason, reserved=reserved
+    )
     return changed
 
 
@@ -222,24 +268,21 @@ async def _read_scope(connection: Connection, index: Index, model: MatchModel, m
         if missing:
             # Whoever is linked by a label belongs to the component as well as who is linked by a candidate pair.
             await add_missing_pairs(connection, index, model, missing, similarity=CERTAIN)
-        in_group = graph.groups != 0
-        former = dict(zip(graph.uids[in_group].tolist(), graph.groups[in_group].tolist(), strict=True))
-        behind = await _find_left_behind(connection, index.index_no, graph.uids, former, marks.gone)
+        behind = await _find_left_behind(connection, index.index_no, graph, marks.gone)
         if not missing and not behind:
-            return await _weigh(connection, index, graph, constraints, former)
+            return await _weigh(connection, index, graph, constraints)
         seeds |= behind | {uid for pair in missing for uid in pair}
 
 
 async def _find_left_behind(
-    connection: Connection, index_no: int, uids: Int64s, former: dict[int, int], gone: dict[int, GoneMember]
+    connection: Connection, index_no: int, graph: PairGraph, gone: dict[int, GoneMember]
 ) -> set[int]:
     """Find entities that are in a group with one of those in question, and that no pair leads to any more.
 
     What removed members of these groups have left is taken into `gone` as well.
     """
-    groups: dict[int, int] = {}
-    for group in former.values():
-        groups[group] = groups.get(group, 0) + 1
+    named, counts = np.unique(graph.groups[graph.groups != 0], return_counts=True)
+    groups: dict[int, int] = dict(zip(named.tolist(), counts.tolist(), strict=True))
     for member in gone.values():
         groups[member.group_uid] = groups.get(member.group_uid, 0) + 1
     stored = await read_groups(connection, index_no, sorted(groups))
@@ -247,12 +290,10 @@ async def _find_left_behind(
     if not open_groups:
         return set()
     gone |= await take_gone(connection, index_no, open_groups)
-    return (await read_members(connection, index_no, open_groups)).keys() - set(uids.tolist())
+    return (await read_members(connection, index_no, open_groups)).keys() - set(graph.uids.tolist())
 
 
-async def _weigh(
-    connection: Connection, index: Index, graph: PairGraph, constraints: Constraints, former: dict[int, int]
-) -> _Scope:
+async def _weigh(connection: Connection, index: Index, graph: PairGraph, constraints: Constraints) -> _Scope:
     """Find out what the fields alone say of pairs that were judged otherwise, and drop pairs without a label."""
     judged = graph.judged
     plain, basis = graph.similarity.copy(), np.full(len(graph.left), None, dtype=object)
@@ -270,7 +311,7 @@ async def _weigh(
         keep = ~void
         graph = graph.only(keep)
         plain, basis, signs, by_labels = plain[keep], basis[keep], signs[keep], by_labels[keep]
-    return _Scope(graph, plain, basis, signs, by_labels, constraints, former)
+    return _Scope(graph, plain, basis, signs, by_labels, constraints)
 
 
 def _places_of(graph: PairGraph, left: Int64s, right: Int64s) -> Int64s:

@@ -203,6 +203,7 @@ class BatchIndexing:
         return {"quality": quality.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
     async def _resolve(self, ref: JobRef) -> int:
+        self._matcher.candidates.release(ref)
         job = await job_store.get_job(self._database, ref.organization, ref.job_id)
         await refresh_statistics(self._database, "entity_pairs", entities=job.total - job.skipped)
         async with self._database.transaction() as connection:

@@ -29,6 +29,9 @@ from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
 
+MANY_ENTITIES = 250_000
+MANY_AT_ONCE, FEW_AT_ONCE = 8_000, 2_000
+"""Entities of a chunk that are compared at the same time, in an index of fewer and of so many entities."""
 FEW_PAIRS = 200
 """So many are compared in a few milliseconds."""
 SMALL_INDEX = 8
@@ -96,11 +99,17 @@ class Matcher:
             queries: How many entities the whole run asks for; None: all of the index.
         """
         postings = await self.candidates.get(index, ref, queries=index.entities if queries is None else queries)
-        async with self._database.transaction() as connection:
-            model = await self.models.get(connection, index)
-            stored = await read_stored(connection, index, uids)
-            candidates = await find_candidates(connection, index, stored, postings)
-            return await score_candidates(connection, index, model, stored, candidates)
+        # Among many entities hardly any two queries have a partner in common: some at a time read no more, in less
+        # memory.
+        at_once = MANY_AT_ONCE if index.entities < MANY_ENTITIES else FEW_AT_ONCE
+        parts: list[ScoredPairs] = []
+        for start in range(0, max(len(uids), 1), at_once):
+            async with self._database.transaction() as connection:
+                model = await self.models.get(connection, index)
+                stored = await read_stored(connection, index, uids[start : start + at_once])
+                candidates = await find_candidates(connection, index, stored, postings)
+                parts.append(await score_candidates(connection, index, model, stored, candidates))
+        return ScoredPairs.join(parts)
 
 
 async def score_candidates(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,8 @@ Int64s = npt.NDArray[np.int64]
 MAX_MEMBERS_TOLD = 100
 """Members that an event lists on each side; their number is told in any case."""
 DERIVED_NAMES = 4
+CHANGES_AT_ONCE = 5_000
+"""Events that are in memory at the same time."""
 NOBODY: dict[str, Any] = {"count": 0, "entityIds": []}
 
 
@@ -65,6 +67,7 @@ async def save_named_groups(
     *,
     gone: Mapping[int, GoneMember],
     reason: Reason,
+    reserved: Collection[int] = (),
 ) -> None:
     """Write the groups of some entities under their names, and an event for each that is not what it was.
 
@@ -76,6 +79,7 @@ async def save_named_groups(
         memberships: The group that each of them was in, of those that were in one.
         gone: Former members that were removed.
         reason: Why.
+        reserved: Names that none of them gets if it has not got it: those of other parts of the same decision.
     """
     before = np.array([memberships.get(uid, 0) for uid in members.tolist()], dtype=np.int64)
     changed = _find_changed(before, labels, [member.group_uid for member in gone.values()])
@@ -92,7 +96,12 @@ async def save_named_groups(
     for uid, member in gone.items():
         groups_before[member.group_uid].add(uid)
     naming = await name_apart(
-        connection, index.index_no, groups_before, list(groups_after.values()), remembered=reason.remembered
+        connection,
+        index.index_no,
+        groups_before,
+        list(groups_after.values()),
+        remembered=reason.remembered,
+        reserved=reserved,
     )
     name_of_label = dict(zip(groups_after, naming.names, strict=True))
     names = np.array([name_of_label.get(number, 0) for number in label.tolist()], dtype=np.int64)
@@ -124,6 +133,7 @@ async def name_apart(
     after: Sequence[Iterable[int]],
     *,
     remembered: Mapping[int, int] | None = None,
+    reserved: Collection[int] = (),
 ) -> Naming:
     """Name groups, with what the store knows of names that others have, and of the age of groups.
 
@@ -133,16 +143,18 @@ async def name_apart(
         before: The members of each group that was there.
         after: The members of each group that is there.
         remembered: See `Reason`.
+        reserved: See `save_named_groups`.
     """
     sets_after = [frozenset(members) for members in after]
     proposed = {min(members) for members in sets_after} | set((remembered or {}).values())
     proposed -= before.keys()
-    taken = set(await read_groups(connection, index_no, sorted(proposed)))
+    rows = await read_groups(connection, index_no, sorted(proposed | before.keys()))
+    taken = {name for name in proposed if name in rows or name in reserved}
     clashing = {min(members) for members in sets_after} & (taken | before.keys())
     derived = {derive_name(uid, tries) for uid in clashing for tries in range(1, DERIVED_NAMES + 1)}
     taken |= set(await read_groups(connection, index_no, sorted(derived))) if derived else set()
+    taken |= {name for name in derived if name in reserved}
     taken -= before.keys()
-    rows = await read_groups(connection, index_no, sorted(before))
 
     def age(group: int) -> tuple[bool, float]:
         row: GroupRow | None = rows.get(group)
@@ -182,14 +194,15 @@ async def save_changes(
     await save_groups(connection, index.index_no, sizes, sorted((ended | merged) & set(former)))
     if index.state != "live":
         return
-    await append_index_events(
-        connection,
-        index.organization,
-        index.name,
-        await make_events(connection, index.index_no, changes, gone),
-        cause=reason.cause,
-        job_id=reason.job_id,
-    )
+    for start in range(0, len(changes), CHANGES_AT_ONCE):
+        await append_index_events(
+            connection,
+            index.organization,
+            index.name,
+            await make_events(connection, index.index_no, changes[start : start + CHANGES_AT_ONCE], gone),
+            cause=reason.cause,
+            job_id=reason.job_id,
+        )
 
 
 async def make_events(

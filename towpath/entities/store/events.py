@@ -57,34 +57,35 @@ async def append_index_events(
     """Append events under the row lock of their counter, so that their numbers rise in the order of commits."""
     if not events:
         return
-    numbered = await connection.execute(
-        """
-        INSERT INTO entity_event_logs AS l (organization, index_name, last_seq) VALUES (%s, %s, %s)
-        ON CONFLICT (organization, index_name) DO UPDATE SET last_seq = l.last_seq + excluded.last_seq
-        RETURNING last_seq
-        """,
-        (organization, name, len(events)),
-    )
-    last = (await numbered.fetchone() or (0,))[0]
     await connection.execute(
         """
-        INSERT INTO entity_events (organization, index_name, seq, type, group_uid, cause, job_id, data)
-        SELECT %(organization)s, %(name)s, %(before)s + u.place, u.type, u.group_uid, %(cause)s, %(job)s, u.data::jsonb
-        FROM unnest(%(types)s::text[], %(groups)s::bigint[], %(data)s::text[])
-             WITH ORDINALITY u(type, group_uid, data, place)
+        WITH numbered AS (
+            INSERT INTO entity_event_logs AS l (organization, index_name, last_seq)
+            VALUES (%(organization)s, %(name)s, %(count)s)
+            ON CONFLICT (organization, index_name) DO UPDATE SET last_seq = l.last_seq + excluded.last_seq
+            RETURNING last_seq
+        ), appended AS (
+            INSERT INTO entity_events (organization, index_name, seq, type, group_uid, cause, job_id, data)
+            SELECT %(organization)s, %(name)s, numbered.last_seq - %(count)s + u.place, u.type, u.group_uid, %(cause)s,
+                   %(job)s, u.data::jsonb
+            FROM numbered, unnest(%(types)b::text[], %(groups)b::bigint[], %(data)b::text[])
+                 WITH ORDINALITY u(type, group_uid, data, place)
+        )
+        SELECT pg_notify(%(channel)s, %(key)s) FROM numbered
         """,
         {
             "organization": organization,
             "name": name,
-            "before": last - len(events),
+            "count": len(events),
             "cause": cause,
             "job": job_id,
             "types": [event.type for event in events],
             "groups": [event.group_uid for event in events],
             "data": [orjson.dumps(event.data).decode() for event in events],
+            "channel": EVENT_CHANNEL,
+            "key": str(event_key(organization, name)),
         },
     )
-    await connection.execute("SELECT pg_notify(%s, %s)", (EVENT_CHANNEL, str(event_key(organization, name))))
 
 
 async def read_index_events(

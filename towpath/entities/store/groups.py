@@ -42,23 +42,23 @@ async def take_marks(
         uids: Of these entities; None: of all.
         limit: The most marks; None: all of them.
     """
+    some = "uid = ANY(%(uids)s::bigint[])" if uids is not None else "true"
+    if limit is not None:
+        some = f"uid IN (SELECT uid FROM entity_dirty WHERE index_no = %(index)s AND {some} LIMIT %(limit)s)"
     cursor = await connection.execute(
-        """
-        DELETE FROM entity_dirty WHERE index_no = %(index)s AND uid IN (
-            SELECT uid FROM entity_dirty
-            WHERE index_no = %(index)s AND (%(all)s OR uid = ANY(%(uids)s::bigint[])) LIMIT %(limit)s)
-        RETURNING uid, gone_id, gone_group
-        """
-        if limit is not None
-        else """
-        DELETE FROM entity_dirty WHERE index_no = %(index)s AND (%(all)s OR uid = ANY(%(uids)s::bigint[]))
-        RETURNING uid, gone_id, gone_group
+        f"""
+        WITH taken AS (DELETE FROM entity_dirty WHERE index_no = %(index)s AND {some} RETURNING *)
+        SELECT coalesce(string_agg(int8send(uid), ''::bytea), ''::bytea),
+               coalesce(array_agg((uid, gone_id, gone_group)) FILTER (WHERE gone_id IS NOT NULL), '{{}}') FROM taken
         """,
-        {"index": index_no, "all": uids is None, "uids": list(uids or ()), "limit": limit},
+        {"index": index_no, "uids": np.array(uids or (), dtype=np.int64), "limit": limit},
+        binary=True,
     )
-    rows = await cursor.fetchall()
-    gone = {uid: GoneMember(id_json, group) for uid, id_json, group in rows if id_json is not None and group}
-    return Marks([row[0] for row in rows], gone)
+    packed, gone = await cursor.fetchone() or (b"", [])
+    return Marks(
+        np.frombuffer(packed, dtype=">i8").tolist(),
+        {uid: GoneMember(text, group) for uid, text, group in gone if group},
+    )
 
 
 async def take_gone(connection: Connection, index_no: int, groups: Sequence[int]) -> dict[int, GoneMember]:

@@ -19,7 +19,7 @@ Flags = npt.NDArray[np.bool_]
 # Beyond this many entities a walk over the pairs costs more than reading all of them; or beyond this part of them all.
 WALK_LIMIT = 50_000
 WALK_SHARE = 0.1
-SHORT_WALK = 1_000
+SHORT_WALK = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,21 @@ class ScoredPairs:
 
     def __len__(self) -> int:
         return len(self.left)
+
+    @classmethod
+    def join(cls, parts: Sequence[ScoredPairs]) -> ScoredPairs:
+        """Join parts, of which there is at least one; a pair that is in several is taken once."""
+        if len(parts) == 1:
+            return parts[0]
+        left, right = (np.concatenate([getattr(part, side) for part in parts]) for side in ("left", "right"))
+        order = np.lexsort((right, left))
+        is_first = np.ones(len(order), dtype=np.bool_)
+        is_first[1:] = (np.diff(left[order]) != 0) | (np.diff(right[order]) != 0)
+        rows = order[is_first]
+        return cls(
+            left[rows], right[rows], np.concatenate([part.similarity for part in parts])[rows],
+            np.concatenate([part.bits for part in parts])[rows],
+        )  # fmt: skip
 
     def only(self, mask: Flags) -> ScoredPairs:
         """Return the pairs that a mask keeps."""
