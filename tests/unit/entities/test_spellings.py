@@ -183,6 +183,20 @@ def test_other_scripts_speak_for_a_match(kind: str, one: str, other: str) -> Non
     assert bits > 2.5
 
 
+@pytest.mark.parametrize("kind", ["string", "text"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("Müßig Käse KG", "Muessig Kaese KG"), ("Jürgen", "Juergen"), ("Möbelhaus Günther", "Moebelhaus Guenther")],
+)
+def test_umlauts_are_written_in_two_ways(kind: str, first: str, second: str) -> None:
+    config = index(name=kind)
+    sides = [prepare({"id": raw, "name": raw}, config).values for raw in (first, second)]
+
+    contributions = score_pairs(default_model(config), sides[:1], sides[1:]).contributions
+
+    assert contributions[0, 0] > 3.0
+
+
 def test_a_country_code_without_a_plus_speaks_for_a_match() -> None:
     (bits,) = contributions({"phone": "12125550147"}, {"phone": "(212) 555-0147"}, phone="string")
     (in_text,) = contributions({"phone": "12125550147"}, {"phone": "(212) 555-0147"}, phone="text")

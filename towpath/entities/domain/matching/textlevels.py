@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from towpath.entities.domain.matching.levels import TEXT_BINS, TEXT_EDGES
 from towpath.entities.domain.matching.textspace import Floats, Int64s, Rarity, TextSpace
-from towpath.entities.domain.matching.views import OTHER_SPELLING, latin_views
+from towpath.entities.domain.matching.views import OTHER_SPELLING, find_same_umlauts, latin_views
 
 Int16s = npt.NDArray[np.int16]
 
@@ -25,6 +25,7 @@ def text_levels(rarity: Rarity, values: Sequence[str], left: Int64s, right: Int6
     if len(at):
         in_views = _likeness(TextSpace(views, rarity), left[at], right[at])
         likeness[at] = np.maximum(likeness[at], in_views * OTHER_SPELLING)
+    likeness[find_same_umlauts(values, left, right)] = OTHER_SPELLING
     bins = cut(likeness, TEXT_EDGES)
     bins[left == right] = TEXT_BINS - 1
     return (space.code_states(left, right) * TEXT_BINS + bins).astype(np.int16)

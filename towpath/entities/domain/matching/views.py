@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from towpath.entities.domain.matching.scripts import latin_view
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 
+_UMLAUT = re.compile("(?<=[aou])e")
 OTHER_SPELLING = 0.97
 """Likeness of values that are equal in a view of them; of others, what their likeness is multiplied by."""
 
@@ -32,6 +34,15 @@ def latin_views(values: Sequence[str], left: Int64s, right: Int64s) -> tuple[Int
     return np.flatnonzero(has_view[left] | has_view[right]), [latin_view(value) or value for value in values]
 
 
+def find_same_umlauts(values: Sequence[str], left: Int64s, right: Int64s) -> npt.NDArray[np.bool_]:
+    """Return the pairs that differ in how they write umlauts alone: `kase`, which was `Käse`, and `kaese`."""
+    if not any(map(_UMLAUT.search, values)):
+        return np.zeros(len(left), dtype=np.bool_)
+    numbers: dict[str, int] = {}
+    plain = np.array([numbers.setdefault(_UMLAUT.sub("", value), len(numbers)) for value in values], dtype=np.int64)
+    return np.asarray((plain[left] == plain[right]) & (left != right))
+
+
 def put_in_one_script(first: str, second: str) -> tuple[str, str]:
     """Return two values in Latin letters where they are in different scripts, or equal in those; else as they are."""
     if first.isascii() and second.isascii():
@@ -42,7 +53,7 @@ def put_in_one_script(first: str, second: str) -> tuple[str, str]:
 
 def compare_spellings(values: Sequence[str], left: Int64s, right: Int64s) -> Floats:
     """Return how alike short values are in their views; 0 for pairs without any."""
-    likeness = np.zeros(len(left), dtype=np.float64)
+    likeness = find_same_umlauts(values, left, right).astype(np.float64)
     at, views = latin_views(values, left, right)
     # Without spaces: `xiaoming li` in one place is `小明` and `李` in others, whose characters are joined.
     joined = [view.replace(" ", "") for view in views]
