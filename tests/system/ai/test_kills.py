@@ -34,7 +34,7 @@ def stack(session_home: Path, databases: Path, model: LlmServer) -> Iterator[Emb
         databases_root=databases, llm_seconds=20.0, ai_rate=1_000_000, allowed_hosts="127.0.0.1",
         webhook_allowed_hosts="127.0.0.1",
     )  # fmt: skip
-    with supervised(settings) as running:
+    with supervised(settings, with_chroma=False) as running:
         yield running
 
 

@@ -40,7 +40,7 @@ def stack(session_home: Path, model: LlmServer) -> Iterator[EmbeddedStack]:
         home=session_home / "enrichment-kills", port=0, ui_port=0, workers=1, enrichment_chunk=5, window=3,
         llm_providers=providers(model.url), llm_concurrency=SLOTS, llm_seconds=5.0,
     )  # fmt: skip
-    with supervised(settings) as running:
+    with supervised(settings, with_chroma=False) as running:
         yield running
 
 

@@ -99,7 +99,7 @@ def stack(session_home: Path) -> Iterator[EmbeddedStack]:
         home=session_home / "webhook-kills", port=0, ui_port=0, workers=1, encryption_keys=KEY,
         webhook_allowed_hosts="127.0.0.1",
     )  # fmt: skip
-    with supervised(settings) as running:
+    with supervised(settings, with_chroma=False) as running:
         yield running
 
 
