@@ -34,6 +34,8 @@ ANY_JSON = st.recursive(
     [
         ("Hex bolt M8 x 40", "hex bolt m8 40"),
         ("Bolt, hex, M8x40 mm", "bolt hex m8 40 mm"),
+        ("Kettle 1.7L", "kettle 1.7 l"),
+        ("Cable 12-24V DC", "cable 12 24 v dc"),
         ("KX-TG6700B 40GB", "kxtg6700b 40 gb"),
         ("8-Port 10/100", "8 port 10 100"),
         ("O'Brien's", "obriens"),

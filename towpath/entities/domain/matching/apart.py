@@ -16,7 +16,7 @@ from rapidfuzz.distance import OSA, JaroWinkler
 
 from towpath.entities.domain.matching.legal_forms import LEADING_FORMS, LEGAL_FORMS
 from towpath.entities.domain.matching.quantities import find_quantities, is_same_quantity
-from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS
+from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS, latin_view
 from towpath.entities.domain.matching.views import put_in_one_script
 from towpath.entities.domain.matching.words import NUMERALS, are_spellings
 
@@ -33,7 +33,7 @@ MIN_JOINED_LIKENESS = 0.8
 VOWELS = frozenset("aeiouy")
 _FILLERS = """
     a an the of for with in on at by to from and or new
-    apt apartment suite ste unit flat no nr
+    apt apartment suite ste unit flat no nr mr mrs ms miss dr prof sir herr frau
     und der die das von mit et de la le les du el los y e di da do
 """
 FILLERS = frozenset(_FILLERS.split())
@@ -69,7 +69,13 @@ def _nick_namer() -> NickNamer:
 
 def are_titles_apart(first: str, second: str) -> bool:
     """Return whether two titles, or names of firms or people, belong to two things."""
-    first, second = put_in_one_script(first, second)
+    if first.isascii() and second.isascii():
+        return _are_titles_apart(first, second)
+    views = latin_view(first) or first, latin_view(second) or second
+    return _are_titles_apart(*put_in_one_script(first, second)) and _are_titles_apart(*views)
+
+
+def _are_titles_apart(first: str, second: str) -> bool:
     left, right = first.split(" ")[:MAX_WORDS], second.split(" ")[:MAX_WORDS]
     shared = set(left) & set(right)
     here = [word for at, word in enumerate(left) if word not in shared and not _is_filler(left, at)]
@@ -181,10 +187,27 @@ def _strike_spellings(here: list[str], there: list[str]) -> tuple[list[str], lis
     return rest, there
 
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:st|nd|rd|th)?")
+_CARDINALS = "one two three four five six seven eight nine ten eleven twelve"
+_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+_ROMAN = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv"
+_NUMBERS = {
+    word: float(number)
+    for words in (_CARDINALS, _ORDINALS, _ROMAN)
+    for number, word in enumerate(words.split(), start=1)
+}
+
+
+def _read_number(word: str) -> float | None:
+    """Return the number that a word is, in digits, in letters or in Roman numerals; None: it is none."""
+    match = _NUMBER.fullmatch(word)
+    return float(match[1]) if match else _NUMBERS.get(word)
 
 
 def _are_words_alike(word: str, other: str) -> bool:
+    numbers = _read_number(word), _read_number(other)
+    if numbers[0] is not None and numbers[1] is not None:
+        return numbers[0] == numbers[1]
     if word.isalpha() and other.isalpha():
         return (
             are_spellings(word, other)
@@ -192,8 +215,6 @@ def _are_words_alike(word: str, other: str) -> bool:
             or _is_abbreviated(word, other)
             or not _all_names(word).isdisjoint(_all_names(other))
         )
-    if _NUMBER.fullmatch(word) and _NUMBER.fullmatch(other):
-        return float(word) == float(other)
     short, long = sorted((word, other), key=len)
     # A model number with a letter more names a variant that sellers leave out.
     return len(short) >= MIN_MODEL_CHARS and (

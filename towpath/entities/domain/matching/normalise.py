@@ -103,10 +103,11 @@ def _join_words(text: str) -> str:
 
 
 def _join_codes(text: str) -> str:
-    text = _DIMENSION.sub(" ", text)
+    # Quantities first: the marks within `1.7l` join no code.
+    text = _UNIT.sub(r"\1 \2", _DIMENSION.sub(" ", text))
     if "-" in text or "/" in text or "." in text:
         text = _JOINED.sub(_Codes(text).join, text)
-    return _UNIT.sub(r"\1 \2", text)
+    return text
 
 
 class _Codes:
