@@ -51,6 +51,7 @@ ENDS = (
     "POST /v1/groups/{groupId}/merge",
     "POST /v1/groups/{groupId}/undo",
     "DELETE /v1/indexes/{indexName}/labels",
+    "DELETE /v1/indexes/{indexName}/judgements",
     "DELETE /v1/entity",
     "DELETE /v1/indexes/{indexName}",
     "POST /api/fusion/merge",

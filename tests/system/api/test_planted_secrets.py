@@ -27,6 +27,7 @@ from tests.replay.llm_paths import LlmPaths
 from tests.support.ai import LATE, TELL, ask, lamps_model, person_of, script, until
 from tests.support.builders import FIELDS, Organization, organization, persons
 from tests.support.extraction import SCHEMA, note_pdf, poll, send
+from tests.support.judge import MODEL, judge_by
 from tests.support.llm_server import KEY, Fault, LlmServer
 from tests.support.loopback import LoopbackHandler, serving
 from tests.support.receiver import Receiver, Script
@@ -186,8 +187,8 @@ def questions(found: Planted, provider: LlmServer, told: dict[str, Any]) -> None
     assert not org.http.post("/v1/models", json={"connectionId": made.json()["id"]}).is_success
 
 
-def entities(found: Planted, told: dict[str, Any]) -> None:
-    """A batch, and its index anew."""
+def entities(found: Planted, provider: LlmServer, told: dict[str, Any]) -> None:
+    """A batch, its index anew, and a judge of its pairs."""
     org = found.org
     org.index()
     headers = {
@@ -197,6 +198,10 @@ def entities(found: Planted, told: dict[str, Any]) -> None:
     org.done(persons(20), headers=headers)
     changed = org.call("POST", "/v1/indexes", json={"indexName": "people", "fields": FIELDS[:2]})
     org.until(changed["reindexJobId"])
+    judge_by(provider, lambda *_: "unsure")
+    body = {"model": MODEL, "maxCostUsd": 1, "zone": {"from": 0, "to": 1}, "limit": 10}
+    org.until(org.call("POST", "/v1/indexes/people/judge", 202, json=body)["jobId"])
+    provider.reset()
 
 
 def enrichments(found: Planted, provider: LlmServer) -> None:
@@ -219,7 +224,7 @@ def plant(system: EmbeddedStack, loopback: LlmServer, hook: Receiver) -> Planted
     people(found)
     told = receivers(found, hook)
     with serving(Site) as site:
-        entities(found, told)
+        entities(found, loopback, told)
         vectors(found, site, told)
         documents(found, loopback, site, told)
     questions(found, loopback, told)

@@ -22,6 +22,7 @@ from tests.support.ai import LATE, TELL, ask, lamps_model, script
 from tests.support.builders import FIELDS, Organization, organization, papers, persons
 from tests.support.console.site import CSRF
 from tests.support.extraction import SCHEMA, note_pdf, poll, send
+from tests.support.judge import MODEL, judge_by
 from tests.support.llm_server import Fault, LlmServer
 from tests.support.temporal import client_of
 from tests.support.waiting import until
@@ -152,6 +153,12 @@ def indexed(org: Organization, _: LlmServer) -> None:
     org.done(persons(120))
 
 
+def judging(org: Organization, provider: LlmServer) -> str:
+    judge_by(provider, lambda *_: "unsure")
+    body = {"model": MODEL, "maxCostUsd": 1, "zone": {"from": 0, "to": 1}, "limit": 10}
+    return str(org.call("POST", "/v1/indexes/people/judge", 202, json=body)["jobId"])
+
+
 CASES: dict[str, Start] = {
     "begin_job": batch, "enter_phase": batch, "plan_batch": batch, "index_page": batch, "train_index": batch,
     "match_page": batch, "resolve_batch": batch, "plan_reindex": reindex, "copy_share": reindex,
@@ -161,9 +168,10 @@ CASES: dict[str, Start] = {
     "retry_domains": retry, "merge_records": merge, "iterate": question, "choose_topic": topic,
     "generate_query": query, "read_schema": schema_reading, "open_document": document, "read_share": document,
     "extract_fields": document, "show_review": document, "hold_job": held_document, "settle_review": approved_document,
-    "classify": classification, "finish_job": batch,
+    "classify": classification, "plan_judging": judging, "judge_page": judging, "settle_judging": judging,
+    "finish_job": batch,
 }  # fmt: skip
-READY: dict[Start, Callable[[Organization, LlmServer], object]] = {reindex: indexed}
+READY: dict[Start, Callable[[Organization, LlmServer], object]] = {reindex: indexed, judging: indexed}
 
 
 @pytest.fixture
