@@ -18,6 +18,7 @@ from tests.support.loopback import LoopbackHandler, serving
 
 DIMENSIONS = 32
 KEY = "sk-loopback"
+MAX_HOLD_SECONDS = 120
 
 
 def vector_of(text: str) -> list[float]:
@@ -36,6 +37,7 @@ class EmbeddingServer:
         refused: A text with this word in it is refused with 400.
         script: Statuses with headers for the next calls, before it answers again.
         paid: How often each text was embedded.
+        holds_at: After so many paid texts, calls wait for `release`; None: none waits.
     """
 
     url: str = ""
@@ -43,8 +45,20 @@ class EmbeddingServer:
     refused: str = "\x00"
     script: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     paid: Counter[str] = field(default_factory=Counter)
+    holds_at: int | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def hold(self, after: int) -> None:
+        """Let calls wait once so many texts have been paid for."""
+        self.released.clear()
+        self.holds_at = after
+
+    def release(self) -> None:
+        """Answer what waits, and let nothing wait any more."""
+        self.holds_at = None
+        self.released.set()
 
     def answer(self, path: str, key: str, body: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
         """Status, headers and body of the answer to a call."""
@@ -61,6 +75,8 @@ class EmbeddingServer:
         if any(self.refused in text for text in texts):
             return 400, {}, _error("the input is refused")
         time.sleep(self.seconds)
+        if self.holds_at is not None and self.paid.total() >= self.holds_at:
+            self.released.wait(MAX_HOLD_SECONDS)
         with self.lock:
             self.paid.update(texts)
         data = [
