@@ -18,7 +18,7 @@ from towpath.entities.domain.matching.legal_forms import LEADING_FORMS, LEGAL_FO
 from towpath.entities.domain.matching.quantities import find_quantities, is_same_quantity
 from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS, latin_view
 from towpath.entities.domain.matching.views import put_in_one_script
-from towpath.entities.domain.matching.words import NUMERALS, are_spellings
+from towpath.entities.domain.matching.words import NUMERALS, ROMAN, are_spellings, is_within, strike_out_spellings
 
 MAX_WORDS = 40
 MAX_ACRONYM = 6
@@ -84,7 +84,7 @@ def _are_titles_apart(first: str, second: str) -> bool:
         return _is_another_edition(here or there)
     here, there = _strike_quantities(left, right, here, there)
     here, there = _strike_joined(here, there, left, right)
-    here, there = _strike_spellings(here, there)
+    here, there = strike_out_spellings(here, there, are_alike=_are_words_alike, max_opposed=2 * MAX_WORDS)
     if not here or not there or _are_joined_alike(here, there):
         return False
     if any(_is_model(word) for word in shared):
@@ -167,34 +167,13 @@ def _are_joined_alike(here: list[str], there: list[str]) -> bool:
     return OSA.normalized_similarity(left, right) >= MIN_JOINED_LIKENESS
 
 
-def _strike_spellings(here: list[str], there: list[str]) -> tuple[list[str], list[str]]:
-    rest = []
-    # A single letter in the place of another one is a size or a side, not an initial.
-    letters_opposed = sum(len(word) == 1 for word in here) == 1 and sum(len(word) == 1 for word in there) == 1
-    for word in here:
-        match = next(
-            (
-                other
-                for other in there
-                if not (letters_opposed and (len(word) == 1 or len(other) == 1)) and _are_words_alike(word, other)
-            ),
-            None,
-        )
-        if match is None:
-            rest.append(word)
-        else:
-            there = [other for other in there if other != match]
-    return rest, there
-
-
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:st|nd|rd|th)?")
 _CARDINALS = "one two three four five six seven eight nine ten eleven twelve"
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-_ROMAN = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv"
 _NUMBERS = {
     word: float(number)
-    for words in (_CARDINALS, _ORDINALS, _ROMAN)
-    for number, word in enumerate(words.split(), start=1)
+    for words in (_CARDINALS.split(), _ORDINALS.split(), ROMAN)
+    for number, word in enumerate(words, start=1)
 }
 
 
@@ -231,7 +210,4 @@ def _is_inflected(word: str, other: str) -> bool:
 def _is_abbreviated(word: str, other: str) -> bool:
     """Return whether one word is the other one without vowels and some letters more: `hldgs` for `holdings`."""
     short, long = sorted((word, other), key=len)
-    if len(short) < 3 or short[0] != long[0] or not VOWELS.isdisjoint(short[1:]):
-        return False
-    letters = iter(long)
-    return all(letter in letters for letter in short)
+    return len(short) >= 3 and short[0] == long[0] and VOWELS.isdisjoint(short[1:]) and is_within(short, long)

@@ -21,10 +21,9 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 class Role(StrEnum):
     """What a field's values say of who or what an entity is.
 
-    `given_name`, `birth`: a person's own. `title`: what a thing is called. `own`: what the user says
-    is a thing's own. `price`: what it costs. `identifier`: a
-    number that one thing alone has, though systems may give it different ones. `context`: what many share. `other`:
-    unknown.
+    `given_name`, `birth`: a person's own. `title`: what a thing is called. `own`: what the user says is a thing's own.
+    `price`: what it costs. `identifier`: a number that one thing alone has, though systems may give it different ones.
+    `context`: what many share. `other`: unknown.
     """
 
     GIVEN_NAME = "given_name"

@@ -8,7 +8,7 @@ counterpart on the other side, the words conflict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS
 from towpath.entities.domain.matching.textspace import Int64s, Rarity
 from towpath.entities.domain.matching.views import put_in_one_script
 
-NUMERALS = frozenset({"i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv"})
+ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv")
+NUMERALS = frozenset(ROMAN)
 """Roman numerals: established everywhere, and no spellings of each other."""
 MAX_WORDS = 60
 MAX_LEFT_OVER = 12
@@ -65,25 +66,33 @@ def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64
         here = sorted(word for word in left_words - right_words - CJK_LEGAL_FORMS if word.isalpha())
         there = sorted(word for word in right_words - left_words - CJK_LEGAL_FORMS if word.isalpha())
         if here and there and max(len(here), len(there)) <= MAX_LEFT_OVER:
-            here, there = _strike_out_spellings(here, there)
+            here, there = strike_out_spellings(here, there, are_alike=are_spellings, max_opposed=MAX_OPPOSED)
         sides = sum(any(word in established for word in side) for side in (here, there))
         states[at] = (WORDS_ALIKE, WORDS_EXTRA, WORDS_CONFLICT)[sides]
     return states
 
 
-def _strike_out_spellings(here: list[str], there: list[str]) -> tuple[list[str], list[str]]:
-    """Leave out words that are spellings of each other."""
-    # Where little is left, a letter here and another one there, as sizes, are no initials of some other word.
+def strike_out_spellings(
+    here: list[str], there: list[str], *, are_alike: Callable[[str, str], bool], max_opposed: int
+) -> tuple[list[str], list[str]]:
+    """Leave out words that are spellings of each other.
+
+    Args:
+        here: Words that one side alone has.
+        there: Those of the other side.
+        are_alike: Whether two words may be one.
+        max_opposed: With more words left over than these, a letter on each side may be an initial. Where less is left,
+            as of sizes, it is none of some other word.
+    """
     letters = [sum(len(word) == 1 for word in side) for side in (here, there)]
-    are_letters_opposed = letters == [1, 1] and len(here) + len(there) <= MAX_OPPOSED
+    are_letters_opposed = letters == [1, 1] and len(here) + len(there) <= max_opposed
     rest = []
     for word in here:
         if are_letters_opposed and len(word) == 1:
             rest.append(word)
             continue
         counterpart = next(
-            (other for other in there if not (are_letters_opposed and len(other) == 1) and are_spellings(word, other)),
-            None,
+            (other for other in there if not (are_letters_opposed and len(other) == 1) and are_alike(word, other)), None
         )
         if counterpart is None:
             rest.append(word)
@@ -101,7 +110,10 @@ def are_spellings(first: str, second: str) -> bool:
         return True
     if len(short) >= 4 and OSA.distance(short, long) <= (1 if len(short) < 6 else 2):
         return True
-    if 2 <= len(short) <= 4 and short[0] == long[0] and len(long) > len(short) + 1:
-        letters = iter(long)
-        return all(letter in letters for letter in short)
-    return False
+    return 2 <= len(short) <= 4 and short[0] == long[0] and len(long) > len(short) + 1 and is_within(short, long)
+
+
+def is_within(short: str, long: str) -> bool:
+    """Return whether a word has the letters of another one in their order."""
+    letters = iter(long)
+    return all(letter in letters for letter in short)
