@@ -6,6 +6,7 @@ from sqlmodel import SQLModel
 
 import towpath.accounts.store.tables
 import towpath.ai.store.tables
+import towpath.documents.store.tables
 import towpath.enrichment.store.tables
 import towpath.entities.store.tables
 import towpath.extraction.store.tables

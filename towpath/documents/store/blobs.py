@@ -37,40 +37,76 @@ async def add_blob(
         TooLargeError: The file is beyond the limit; nothing of it stays.
         BadInputError: It is empty.
     """
-    upload, digest, size, number = uuid4(), hashlib.sha256(), 0, 0
     async with database.transaction() as connection:
-        buffer = bytearray()
+        return await write_blob(connection, organization, pieces, most_bytes=most_bytes, name=name)
 
-        async def keep(data: bytes) -> None:
-            nonlocal number
-            await connection.execute(
-                "INSERT INTO blob_chunks (upload_id, number, data) VALUES (%s, %s, %s)", (upload, number, data)
-            )
-            number += 1
 
-        async for piece in pieces:
-            size += len(piece)
-            if size > most_bytes:
-                raise TooLargeError(f"{name} is larger than {most_bytes:,} bytes")
-            digest.update(piece)
-            buffer += piece
-            while len(buffer) >= PIECE:
-                await keep(bytes(buffer[:PIECE]))
-                del buffer[:PIECE]
-        if buffer:
-            await keep(bytes(buffer))
-        if not size:
-            raise BadInputError(f"{name} is empty", code=ErrorCode.UNREADABLE, field="file")
-        inserted = await connection.execute(
-            """
-            INSERT INTO blobs (organization, sha256, size, chunks, upload_id) VALUES (%s, %s, %s, %s, %s)
-            ON CONFLICT (organization, sha256) DO UPDATE SET used_at = now() RETURNING upload_id
-            """,
-            (organization, digest.digest(), size, number, upload),
+async def write_blob(
+    connection: Connection,
+    organization: str,
+    pieces: AsyncIterator[bytes],
+    *,
+    name: str,
+    most_bytes: int | None = None,
+    key: bytes | None = None,
+) -> Blob:
+    """Do the same in the caller's transaction.
+
+    Args:
+        pieces: Of any size; held one megabyte at a time.
+        name: For the message.
+        most_bytes: The largest file; None: any.
+        key: What the file is found by, where it is to be deleted by itself, whoever else has the same bytes; it must be
+            new. None: its digest.
+
+    Raises:
+        TooLargeError: The file is beyond the limit; the transaction must roll back.
+        BadInputError: It is empty.
+    """
+    upload, digest, size, number = uuid4(), hashlib.sha256(), 0, 0
+    buffer = bytearray()
+
+    async def keep(data: bytes) -> None:
+        nonlocal number
+        await connection.execute(
+            "INSERT INTO blob_chunks (upload_id, number, data) VALUES (%s, %s, %s)", (upload, number, data)
         )
-        if (await inserted.fetchone() or (None,))[0] != upload:
-            await connection.execute("DELETE FROM blob_chunks WHERE upload_id = %s", (upload,))
+        number += 1
+
+    async for piece in pieces:
+        size += len(piece)
+        if most_bytes is not None and size > most_bytes:
+            raise TooLargeError(f"{name} is larger than {most_bytes:,} bytes")
+        digest.update(piece)
+        buffer += piece
+        while len(buffer) >= PIECE:
+            await keep(bytes(buffer[:PIECE]))
+            del buffer[:PIECE]
+    if buffer:
+        await keep(bytes(buffer))
+    if not size:
+        raise BadInputError(f"{name} is empty", code=ErrorCode.UNREADABLE, field="file")
+    inserted = await connection.execute(
+        """
+        INSERT INTO blobs (organization, sha256, size, chunks, upload_id) VALUES (%s, %s, %s, %s, %s)
+        ON CONFLICT (organization, sha256) DO UPDATE SET used_at = now() RETURNING upload_id
+        """,
+        (organization, key or digest.digest(), size, number, upload),
+    )
+    if (await inserted.fetchone() or (None,))[0] != upload:
+        await connection.execute("DELETE FROM blob_chunks WHERE upload_id = %s", (upload,))
     return Blob(digest.digest(), size)
+
+
+async def delete_blob(connection: Connection, organization: str, key: bytes) -> None:
+    """Delete a file that was stored under a key of its own."""
+    await connection.execute(
+        """
+        WITH gone AS (DELETE FROM blobs WHERE organization = %s AND sha256 = %s RETURNING upload_id)
+        DELETE FROM blob_chunks WHERE upload_id IN (SELECT upload_id FROM gone)
+        """,
+        (organization, key),
+    )
 
 
 async def get_blob(database: Database, organization: str, sha256: bytes) -> Blob:
@@ -130,7 +166,7 @@ async def save_blob(database: Database, organization: str, sha256: bytes, path: 
 
 
 async def sweep_blobs(connection: Connection, *, days: int, limit: int) -> int:
-    """Delete files and cached pages that nobody has used for so many days, and pieces of broken uploads.
+    """Delete files that nobody has used for so many days, and pieces of broken uploads.
 
     Returns:
         How many rows went.
@@ -156,22 +192,4 @@ async def sweep_blobs(connection: Connection, *, days: int, limit: int) -> int:
         """,
         (ORPHAN_HOURS, limit),
     )
-    pages = await connection.execute(
-        """
-        DELETE FROM document_pages WHERE (organization, sha256, variant, page) IN (
-            SELECT organization, sha256, variant, page FROM document_pages
-            WHERE at < now() - make_interval(days => %s) LIMIT %s
-        )
-        """,
-        (days, limit),
-    )
-    images = await connection.execute(
-        """
-        DELETE FROM document_images WHERE (organization, sha256, page) IN (
-            SELECT organization, sha256, page FROM document_images
-            WHERE at < now() - make_interval(days => %s) LIMIT %s
-        )
-        """,
-        (days, limit),
-    )
-    return gone.rowcount + orphans.rowcount + pages.rowcount + images.rowcount
+    return gone.rowcount + orphans.rowcount
