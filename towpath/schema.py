@@ -12,6 +12,7 @@ import towpath.entities.store.tables
 import towpath.extraction.store.tables
 import towpath.jobs.store.tables
 import towpath.llm.store.tables
+import towpath.serving.store.tables
 import towpath.vectors.store.tables
 import towpath.webhooks.store.tables  # noqa: F401  (each fills the metadata)
 

@@ -28,6 +28,8 @@ from towpath.llm.types import (
 if TYPE_CHECKING:
     from instructor import AsyncInstructor
 
+    from towpath.llm.slots import Call
+
 NO_KEY = "none"
 MODULES = (
     "instructor", "instructor.core.exceptions", "towpath.llm.faults", "towpath.llm.forms", "towpath.llm.slots",
@@ -86,6 +88,30 @@ class LanguageModels:
         slot = self._slot(provider, organization, known)
         most = self._config.repairs if repairs is None else repairs
         return await self._create(client, known, model, name, prompt, mode, slot, most)
+
+    async def open_sdk(self, organization: str, model: str) -> tuple[Any, Call]:
+        """Open the way to a model for a request in its provider's own words.
+
+        Args:
+            organization: Whose request it is.
+            model: The model key.
+
+        Returns:
+            The provider's SDK, and the call that the request belongs to: the task that sends it must make it `CURRENT`.
+
+        Raises:
+            ModelError: No worker knows the provider, or the embedded model does not start.
+        """
+        from towpath.llm.slots import Call
+
+        provider, _ = split_key(model)
+        known = self.catalog.provider(provider)
+        if known is None:
+            raise ModelError(f"no worker knows the provider {provider}")
+        await import_beside_loop(*MODULES, SDKS[known.api])
+        client = await self._client(provider, known, known.mode)
+        slot = self._slot(provider, organization, known)
+        return client.client, Call(slot, self._config.seconds, partial(self.catalog.priced, model))
 
     async def close(self) -> None:
         """Close all connections."""

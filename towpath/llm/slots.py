@@ -29,6 +29,7 @@ class Call:
         price: Gives a request's tokens their price.
         seconds: What all requests took so far, without the wait for slots.
         usage: What the provider was paid so far, whatever became of its answers.
+        on_sent: Called when a request leaves, which may be long after it was asked for.
     """
 
     slot: asyncio.Semaphore
@@ -36,6 +37,7 @@ class Call:
     price: Callable[[Usage], Usage]
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
+    on_sent: Callable[[], None] | None = None
 
     def count(self, response: httpx2.Response) -> None:
         """Count what a response says that it is paid for: before the SDK or instructor reads, or rejects it."""
@@ -59,6 +61,8 @@ class SlotClient(DefaultAsyncHttpxClient):
         call = CURRENT.get()
         async with call.slot:
             started = time.monotonic()
+            if call.on_sent is not None:
+                call.on_sent()
             try:
                 async with asyncio.timeout(call.limit):
                     response = await super().send(request, **options)

@@ -59,6 +59,7 @@ class Ending(StrEnum):
 
     THROUGH = "through"
     CANCELLED = "cancelled"
+    FAILED = "failed"
 
 
 class ExpiresAfter(Strict):

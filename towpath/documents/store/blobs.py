@@ -132,21 +132,31 @@ async def read_blob(database: Database, organization: str, sha256: bytes) -> Asy
         NotFoundError: It is not there any more.
     """
     async with database.statement() as connection:
-        cursor = await connection.execute(
-            "UPDATE blobs SET used_at = now() WHERE organization = %s AND sha256 = %s RETURNING upload_id, chunks",
-            (organization, sha256),
+        async for piece in read_pieces(connection, organization, sha256):
+            yield piece
+
+
+async def read_pieces(connection: Connection, organization: str, sha256: bytes) -> AsyncIterator[bytes]:
+    """Do the same on the caller's connection.
+
+    Raises:
+        NotFoundError: It is not there any more.
+    """
+    cursor = await connection.execute(
+        "UPDATE blobs SET used_at = now() WHERE organization = %s AND sha256 = %s RETURNING upload_id, chunks",
+        (organization, sha256),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError("the document is not kept any more")
+    for number in range(row[1]):
+        piece = await connection.execute(
+            "SELECT data FROM blob_chunks WHERE upload_id = %s AND number = %s", (row[0], number)
         )
-        row = await cursor.fetchone()
-        if row is None:
+        data = await piece.fetchone()
+        if data is None:
             raise NotFoundError("the document is not kept any more")
-        for number in range(row[1]):
-            piece = await connection.execute(
-                "SELECT data FROM blob_chunks WHERE upload_id = %s AND number = %s", (row[0], number)
-            )
-            data = await piece.fetchone()
-            if data is None:
-                raise NotFoundError("the document is not kept any more")
-            yield bytes(data[0])
+        yield bytes(data[0])
 
 
 async def save_blob(database: Database, organization: str, sha256: bytes, path: Path) -> None:

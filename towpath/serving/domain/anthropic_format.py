@@ -157,7 +157,11 @@ def _part(part: Any, where: str) -> Json:
     if kind in {"text", "refusal"} and isinstance(part.get(kind), str):
         _refuse_beside(part, {"type", kind}, where)
         return {"type": "text", "text": part[kind]}
-    if kind == "image_url" and isinstance(part.get("image_url"), dict) and isinstance(part["image_url"].get("url"), str):
+    if (
+        kind == "image_url"
+        and isinstance(part.get("image_url"), dict)
+        and isinstance(part["image_url"].get("url"), str)
+    ):
         image = part["image_url"]
         _refuse_beside(part, {"type", "image_url"}, where)
         if image.get("detail") not in {None, "auto"}:

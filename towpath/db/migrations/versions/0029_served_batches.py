@@ -69,6 +69,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM blobs b USING served_files f WHERE b.organization = f.organization"
-               " AND b.sha256 = uuid_send(f.id)")
+    op.execute(
+        "DELETE FROM blobs b USING served_files f WHERE b.organization = f.organization AND b.sha256 = uuid_send(f.id)"
+    )
     op.execute("DROP TABLE served_lines, served_batches, served_files")
