@@ -318,9 +318,7 @@ def test_a_repeat_of_a_request_makes_no_second_batch(org: Organization, client: 
 
 def test_batches_are_listed_newest_first_page_by_page(client: OpenAI) -> None:
     file = upload(client, question(1))
-    ids = [
-        client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h").id for _ in range(5)
-    ]
+    ids = [client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h").id for _ in range(5)]
 
     page = client.batches.list(limit=2)
     assert [one.id for one in page.data] == ids[:2:-1] and page.has_more
