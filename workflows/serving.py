@@ -24,7 +24,7 @@ class RequestBatchWorkflow(JobWorkflow[BatchRunState]):
 
     def __init__(self) -> None:
         super().__init__(BatchRunState())
-        self._asked: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
@@ -58,21 +58,21 @@ class RequestBatchWorkflow(JobWorkflow[BatchRunState]):
             await self.enter_phase(job, REQUESTS, len(state.pages))
         pages = state.pages
 
-        async def ask(unit: int) -> object:
+        async def ask(unit: int) -> None:
             task = PageTask(ref=job.ref, page=pages[unit], pages=len(pages))
-            asked = workflow.start_activity_method(
+            running = workflow.start_activity_method(
                 ServingActivities.ask_batch_page, task, **PAID_PAGE, summary=f"page {pages[unit]}"
             )
-            self._asked.add(asked)
-            asked.add_done_callback(self._asked.discard)
-            return await asked
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
+            await running
 
         await self.run_chunks(job, ask, len(pages))
 
     async def _end(self, job: JobInput, ending: Ending) -> None:
         """Write the files of a batch that ends early, once the pages on their way have brought what is paid."""
-        if self._asked:
-            await workflow.wait(set(self._asked))
+        if self._running:
+            await workflow.wait(set(self._running))
         await self._write(job, ending)
 
     async def _write(self, job: JobInput, ending: Ending) -> BatchResult:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.idempotency import IdempotencyKey, accept_job_once, digest_of, slot_of
+from towpath.api.http.ids import BatchId
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.api.http.webhook_fields import read_job_endpoint
@@ -16,8 +17,6 @@ from towpath.serving.types import BatchBody, show_batch_id
 from towpath.webhooks.types import WebhookFields
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=ApiRoute)
-
-BatchId = Annotated[str, Path(description="`batch_` and 32 digits.", max_length=64)]
 
 
 @router.post("", summary="Ask all requests of a file")
@@ -55,13 +54,13 @@ async def list_batches(
     }
 
 
-@router.get("/{batch_id}", summary="One batch")
+@router.get("/{batchId}", summary="One batch")
 async def get_batch(state: State, caller: Reader, batch_id: BatchId) -> dict[str, Any]:
     """Status, counts, files and usage."""
     return await state.request_batches.show(caller, batch_id)
 
 
-@router.post("/{batch_id}/cancel", summary="Stop a batch")
+@router.post("/{batchId}/cancel", summary="Stop a batch")
 async def cancel_batch(state: State, caller: Operator, batch_id: BatchId) -> dict[str, Any]:
     """What was answered is kept and written; requests that have not left are not asked."""
     return await state.request_batches.cancel(caller, batch_id)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -15,6 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.idempotency import IdempotencyKey, replay, slot_of
+from towpath.api.http.ids import FileId
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import MULTIPART, ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import State
@@ -48,7 +49,6 @@ FORM = {
         },
     }
 }
-FileId = Annotated[str, Path(description="`file-` and 32 digits.", max_length=64)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +145,13 @@ async def list_files(
     }
 
 
-@router.get("/{file_id}", summary="One file")
+@router.get("/{fileId}", summary="One file")
 async def get_file(state: State, caller: Reader, file_id: FileId) -> dict[str, Any]:
     """What is known of a file."""
     return show_file(await state.files.get(caller.organization, file_id))
 
 
-@router.get("/{file_id}/content", summary="The bytes of a file")
+@router.get("/{fileId}/content", summary="The bytes of a file")
 async def read_file(state: State, caller: Reader, file_id: FileId) -> Response:
     """As they were uploaded, or as the batch has written them."""
     row = await state.files.get(caller.organization, file_id)
@@ -162,7 +162,7 @@ async def read_file(state: State, caller: Reader, file_id: FileId) -> Response:
     return StreamingResponse(state.files.read(row), headers=headers, media_type="application/octet-stream")
 
 
-@router.delete("/{file_id}", summary="Delete a file")
+@router.delete("/{fileId}", summary="Delete a file")
 async def delete_file(state: State, caller: Operator, file_id: FileId) -> dict[str, Any]:
     """A batch that has read it goes on; one that has not fails."""
     await state.files.delete(caller.organization, file_id)

@@ -19,6 +19,7 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
 from tests.support.ai import LATE, TELL, ask, lamps_model, script
+from tests.support import batches
 from tests.support.builders import FIELDS, Organization, organization, papers, persons
 from tests.support.console.site import CSRF
 from tests.support.extraction import SCHEMA, note_pdf, poll, send
@@ -159,6 +160,10 @@ def judging(org: Organization, provider: LlmServer) -> str:
     return str(org.call("POST", "/v1/indexes/people/judge", 202, json=body)["jobId"])
 
 
+def requests(org: Organization, _: LlmServer) -> str:
+    return batches.start(batches.client_of(org), batches.question(1)).id.removeprefix("batch_")
+
+
 CASES: dict[str, Start] = {
     "begin_job": batch, "enter_phase": batch, "plan_batch": batch, "index_page": batch, "train_index": batch,
     "match_page": batch, "resolve_batch": batch, "plan_reindex": reindex, "copy_share": reindex,
@@ -169,7 +174,7 @@ CASES: dict[str, Start] = {
     "generate_query": query, "read_schema": schema_reading, "open_document": document, "read_share": document,
     "extract_fields": document, "show_review": document, "hold_job": held_document, "settle_review": approved_document,
     "classify": classification, "plan_judging": judging, "judge_page": judging, "settle_judging": judging,
-    "finish_job": batch,
+    "validate_batch": requests, "ask_batch_page": requests, "write_batch_files": requests, "finish_job": batch,
 }  # fmt: skip
 READY: dict[Start, Callable[[Organization, LlmServer], object]] = {reindex: indexed, judging: indexed}
 

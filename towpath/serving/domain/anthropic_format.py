@@ -157,12 +157,8 @@ def _part(part: Any, where: str) -> Json:
     if kind in {"text", "refusal"} and isinstance(part.get(kind), str):
         _refuse_beside(part, {"type", kind}, where)
         return {"type": "text", "text": part[kind]}
-    if (
-        kind == "image_url"
-        and isinstance(part.get("image_url"), dict)
-        and isinstance(part["image_url"].get("url"), str)
-    ):
-        image = part["image_url"]
+    image = part.get("image_url") if kind == "image_url" else None
+    if isinstance(image, dict) and isinstance(image.get("url"), str):
         _refuse_beside(part, {"type", "image_url"}, where)
         if image.get("detail") not in {None, "auto"}:
             raise _refusal(f"{where}.image_url.detail", "cannot be carried over to this provider")

@@ -194,33 +194,33 @@ class BatchRuns:
         waiting: list[OpenLine],
         seconds: float,
     ) -> None:
-        """Ask lines side by side; when the time is over, or a cancel comes, only those that have left are waited for."""
+        """Ask lines side by side; after the time or a cancel, only those that have left are waited for."""
         sent: set[int] = set()
-        asked = {line.number: asyncio.create_task(ask(line, partial(sent.add, line.number))) for line in waiting}
+        tasks = {line.number: asyncio.create_task(ask(line, partial(sent.add, line.number))) for line in waiting}
         try:
-            _, late = await asyncio.wait(asked.values(), timeout=seconds)
+            _, late = await asyncio.wait(tasks.values(), timeout=seconds)
             if late:
-                await self._await_sent(asked, sent)
+                await self._await_sent(tasks, sent)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             # A worker that is stopped has no time for it; its lines are asked by another one.
             if details is not None and details.cancel_requested:
-                await self._await_sent(asked, sent)
+                await self._await_sent(tasks, sent)
             raise
         finally:
-            for task in asked.values():
+            for task in tasks.values():
                 task.cancel()
-        ended = [task for task in asked.values() if task.done() and not task.cancelled()]
+        ended = [task for task in tasks.values() if task.done() and not task.cancelled()]
         errors = [error for task in ended if (error := task.exception()) is not None]
         if errors:
             raise next((error for error in errors if not isinstance(error, TowpathError)), errors[0])
 
-    async def _await_sent(self, asked: Mapping[int, asyncio.Task[None]], sent: Collection[int]) -> None:
+    async def _await_sent(self, tasks: Mapping[int, asyncio.Task[None]], sent: Collection[int]) -> None:
         """Drop the requests that have not left, and wait for the others: they are paid."""
-        for number, task in asked.items():
+        for number, task in tasks.items():
             if number not in sent:
                 task.cancel()
-        await asyncio.wait(asked.values(), timeout=self._wait_seconds)
+        await asyncio.wait(tasks.values(), timeout=self._wait_seconds)
 
     async def _ask_line(
         self, ref: JobRef, endpoint: str, total: int, line: OpenLine, on_sent: Callable[[], None]
