@@ -18,8 +18,8 @@ from temporalio.activity import _Definition
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
-from tests.support.ai import LATE, TELL, ask, lamps_model, script
 from tests.support import batches
+from tests.support.ai import LATE, TELL, ask, lamps_model, script
 from tests.support.builders import FIELDS, Organization, organization, papers, persons
 from tests.support.console.site import CSRF
 from tests.support.extraction import SCHEMA, note_pdf, poll, send
