@@ -16,6 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.idempotency import IdempotencyKey, replay, slot_of
 from towpath.api.http.ids import FileId
+from towpath.api.http.media import media_type
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import MULTIPART, ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import State
@@ -78,6 +79,8 @@ async def upload_file(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """JSON Lines for a batch: `custom_id`, `method`, `url` and `body` in each line. The only purpose is `batch`."""
+    if media_type(request.headers) != MULTIPART:
+        raise BadInputError(f"file is required: send a form ({MULTIPART})", code=ErrorCode.MISSING_FIELD, field="file")
     limit, setting = state.settings.served_file_max_bytes + FORM_ROOM, "served_file_max_bytes"
     async with state.uploads.turn(request, caller.organization, limit=limit, setting=setting):
         # It is made by a generator function, and closed as one.

@@ -88,6 +88,8 @@ def test_bad_files_are_refused_with_the_field(org: Organization, client: OpenAI)
         answer = org.http.post("/v1/files", data=data, files=files or {"other": b"x"})
         assert answer.status_code == 400, answer.text
         assert answer.json()["error"]["param"] in {field, "other"}, answer.text
+    bare = org.http.post("/v1/files", headers={"Idempotency-Key": "bare"})
+    assert bare.status_code == 400 and bare.json()["error"]["param"] == "file"
     assert not client.files.list().data
 
 
