@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import time
 from typing import Any
 
@@ -131,16 +130,3 @@ def test_a_repeat_of_an_upload_stores_no_second_file(org: Organization, client: 
     assert first == again and len(client.files.list().data) == 1
     other = org.http.post("/v1/files", files={"file": ("a.jsonl", b"[]\n")}, **form)
     assert other.status_code == 422
-
-
-def test_a_compressed_form_is_read(org: Organization, client: OpenAI) -> None:
-    data = jsonl(question(1))
-    parts = [
-        b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n',
-        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n' + data + b"\r\n--x--\r\n",
-    ]
-    headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Encoding": "gzip"}
-
-    made = org.call("POST", "/v1/files", content=gzip.compress(b"".join(parts)), headers=headers)
-
-    assert client.files.content(made["id"]).read() == data

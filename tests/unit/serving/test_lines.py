@@ -10,7 +10,7 @@ import pytest
 from towpath.core.errors import BadInputError
 from towpath.core.json_stream import LineSplitter, Slice
 from towpath.serving.domain.lines import LineError, LineReader
-from towpath.serving.service.runs import LineNumbers
+from towpath.serving.domain.numbers import LineNumbers
 
 CHAT = "/v1/chat/completions"
 RIGHT: dict[str, Any] = {"custom_id": "a", "method": "POST", "url": CHAT, "body": {"model": "m", "messages": []}}

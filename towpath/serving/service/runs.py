@@ -7,7 +7,7 @@ what has no answer yet. A batch that is cancelled or expires keeps what it has, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,7 +17,6 @@ from temporalio import activity
 
 from towpath.core.errors import ErrorCode, JobFaultError, ModelError, NotFoundError, TowpathError
 from towpath.core.json_stream import LineSplitter
-from towpath.core.json_values import write_json
 from towpath.core.usage import Usage
 from towpath.db.engine import Connection, Database
 from towpath.jobs.faults import judge_item_failure
@@ -28,23 +27,18 @@ from towpath.jobs.store.staging import add_failures
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
 from towpath.serving.domain.lines import MAX_PROBLEMS, BatchLine, LineError, LineReader
+from towpath.serving.domain.numbers import LineNumbers
 from towpath.serving.service.asking import LineModels, failed_answer
+from towpath.serving.service.departures import Departures
 from towpath.serving.service.files import id_of
+from towpath.serving.service.output import chain, show_lines
 from towpath.serving.store import batches, files, lines
-from towpath.serving.store.lines import AnsweredLine, LineAnswer, OpenLine
+from towpath.serving.store.lines import LineAnswer, OpenLine
 from towpath.serving.store.tables import ServedBatchRow
 from towpath.serving.types import BatchResult, BatchStatus, Ending, FilePurpose, LineProblem, show_batch_id
 
 PHASE = "requests"
 STAGED_AT_ONCE = 500
-UNANSWERED = {
-    BatchStatus.EXPIRED: (
-        "batch_expired",
-        "This request could not be executed before the completion window expired.",
-    ),
-    BatchStatus.CANCELLED: ("batch_cancelled", "This request was not executed before the batch was cancelled."),
-    BatchStatus.FAILED: ("batch_failed", "This request was not executed before the batch failed."),
-}
 
 
 class WrongInputError(Exception):
@@ -180,52 +174,38 @@ class BatchRuns:
         async with self._database.transaction() as connection:
             await assert_active(connection, ref)
             seconds = (batch.expires_at - await batches.read_clock(connection)).total_seconds()
-            total = await load_total(connection, ref)
         waiting = await lines.load_open_lines(self._database, ref.job_id, task.page, self._page_lines)
         if waiting and seconds > 0:
-            ask = partial(self._ask_line, ref, batch.endpoint, total)
-            await self._ask_lines(ask, waiting, seconds)
+            await self._ask_lines(ref, batch, waiting, seconds)
         async with self._database.transaction() as connection:
             await record_chunk(connection, ref, f"page:{task.page}", Progress(), fraction=0.0, phase=PHASE)
 
-    async def _ask_lines(
-        self,
-        ask: Callable[[OpenLine, Callable[[], None]], Coroutine[Any, Any, None]],
-        waiting: list[OpenLine],
-        seconds: float,
-    ) -> None:
+    async def _ask_lines(self, ref: JobRef, batch: ServedBatchRow, waiting: list[OpenLine], seconds: float) -> None:
         """Ask lines side by side; after the time or a cancel, only those that have left are waited for."""
-        sent: set[int] = set()
-        tasks = {line.number: asyncio.create_task(ask(line, partial(sent.add, line.number))) for line in waiting}
+        async with self._database.transaction() as connection:
+            total = await load_total(connection, ref)
+        leaving = Departures()
+        for line in waiting:
+            leaving.add(line.number, self._ask_line(ref, batch.endpoint, total, line, leaving))
         try:
-            _, late = await asyncio.wait(tasks.values(), timeout=seconds)
+            _, late = await asyncio.wait(leaving.tasks.values(), timeout=seconds)
             if late:
-                await self._await_sent(tasks, sent)
+                await leaving.finish(self._wait_seconds)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             # A worker that is stopped has no time for it; its lines are asked by another one.
             if details is not None and details.cancel_requested:
-                await self._await_sent(tasks, sent)
+                await leaving.finish(self._wait_seconds)
             raise
         finally:
-            for task in tasks.values():
+            for task in leaving.tasks.values():
                 task.cancel()
-        ended = [task for task in tasks.values() if task.done() and not task.cancelled()]
-        errors = [error for task in ended if (error := task.exception()) is not None]
-        if errors:
+        if errors := leaving.errors():
             raise next((error for error in errors if not isinstance(error, TowpathError)), errors[0])
 
-    async def _await_sent(self, tasks: Mapping[int, asyncio.Task[None]], sent: Collection[int]) -> None:
-        """Drop the requests that have not left, and wait for the others: they are paid."""
-        for number, task in tasks.items():
-            if number not in sent:
-                task.cancel()
-        await asyncio.wait(tasks.values(), timeout=self._wait_seconds)
-
-    async def _ask_line(
-        self, ref: JobRef, endpoint: str, total: int, line: OpenLine, on_sent: Callable[[], None]
-    ) -> None:
+    async def _ask_line(self, ref: JobRef, endpoint: str, total: int, line: OpenLine, leaving: Departures) -> None:
         request_id = f"req_{uuid5(NAMESPACE_OID, f'{ref.job_id}/{line.number}/{ref.attempt}').hex}"
+        on_sent = partial(leaving.sent.add, line.number)
         try:
             answer = await self._models.ask(ref.organization, endpoint, line, request_id, on_sent=on_sent)
         except TowpathError as error:
@@ -236,22 +216,25 @@ class BatchRuns:
         except Exception as error:
             code, message = judge_item_failure(error, f"line {line.number} of {show_batch_id(ref.job_id)}")
             answer = failed_answer(JobFaultError(message, code=code), request_id, Usage())
-        await self._writer.write(ref.job_id, partial(self._keep, ref=ref, total=total, line=line, answer=answer))
+        keep = partial(self._keep, ref=ref, total=total, line=line, answer=answer)
+        if await self._writer.write(ref.job_id, keep):
+            # The cancel itself comes with a heartbeat, a second later.
+            leaving.drop_unsent()
 
     @staticmethod
-    async def _keep(connection: Connection, *, ref: JobRef, total: int, line: OpenLine, answer: LineAnswer) -> None:
-        """Keep an answer, and count it, once."""
-        if not await lines.keep_answer(connection, ref.job_id, line.number, answer):
-            return
-        change = Progress(processed=1, succeeded=int(answer.succeeded), failed=int(not answer.succeeded))
-        usage = answer.usage
-        cost = Cost(usd=usage.usd, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
-        await add_progress(connection, ref, change, fraction=1 / total, cost=cost)
-        if not answer.succeeded:
-            message = f"{line.model} answered {answer.status}; the error file has what it said"
-            code = ErrorCode.MODEL_REFUSED if answer.status < 500 else ErrorCode.MODEL_ERROR
-            failure = FailedItem(index=line.number, id=line.custom_id, stage="request", code=code, message=message)
-            await add_failures(connection, ref.job_id, [failure])
+    async def _keep(connection: Connection, *, ref: JobRef, total: int, line: OpenLine, answer: LineAnswer) -> bool:
+        """Keep an answer, and count it, once; return whether the job is being cancelled."""
+        if await lines.keep_answer(connection, ref.job_id, line.number, answer):
+            change = Progress(processed=1, succeeded=int(answer.succeeded), failed=int(not answer.succeeded))
+            usage = answer.usage
+            cost = Cost(usd=usage.usd, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+            await add_progress(connection, ref, change, fraction=1 / total, cost=cost)
+            if not answer.succeeded:
+                message = f"{line.model} answered {answer.status}; the error file has what it said"
+                code = ErrorCode.MODEL_REFUSED if answer.status < 500 else ErrorCode.MODEL_ERROR
+                failure = FailedItem(index=line.number, id=line.custom_id, stage="request", code=code, message=message)
+                await add_failures(connection, ref.job_id, [failure])
+        return await batches.is_cancelling(connection, ref.job_id)
 
     async def write_files(self, ref: JobRef, ending: Ending) -> BatchResult:
         """End a batch: write its output file and its error file, and say what has become of it. A repeat does nothing.
@@ -277,7 +260,7 @@ class BatchRuns:
 
     async def _write_file(self, connection: Connection, batch: ServedBatchRow, *, succeeded: bool) -> UUID | None:
         """Write the output or the error file; None: no line belongs in it."""
-        pieces = _show_lines(batch, lines.read_lines(connection, batch.job_id, succeeded=succeeded))
+        pieces = show_lines(batch, lines.read_lines(connection, batch.job_id, succeeded=succeeded))
         first = await anext(pieces, None)
         if first is None:
             return None
@@ -287,35 +270,12 @@ class BatchRuns:
         row = await files.write_file(
             connection,
             batch.organization,
-            _chain(first, pieces),
+            chain(first, pieces),
             name=f"{show_batch_id(batch.job_id)}_{'output' if succeeded else 'error'}.jsonl",
             purpose=FilePurpose.BATCH_OUTPUT,
             lifetime=lasting,
         )
         return row.id
-
-
-class LineNumbers:
-    """Tells the number of a line, from 1, by where it begins in a file that comes in pieces."""
-
-    def __init__(self) -> None:
-        self._piece = b""
-        self._start = 0
-        self._place = 0
-        self._line = 1
-
-    def feed(self, piece: bytes) -> None:
-        """Go on to the next piece."""
-        self._line += self._piece.count(b"\n", self._place)
-        self._start += len(self._piece)
-        self._piece, self._place = piece, 0
-
-    def line_at(self, offset: int) -> int:
-        """Return the number of the line that begins at an offset; offsets rise, and lie in this piece or before it."""
-        place = max(offset - self._start, self._place)
-        self._line += self._piece.count(b"\n", self._place, place)
-        self._place = place
-        return self._line
 
 
 def _status_of(ending: Ending, *, is_whole: bool) -> BatchStatus:
@@ -324,25 +284,3 @@ def _status_of(ending: Ending, *, is_whole: bool) -> BatchStatus:
     if ending is Ending.FAILED:
         return BatchStatus.FAILED
     return BatchStatus.COMPLETED if is_whole else BatchStatus.EXPIRED
-
-
-async def _show_lines(batch: ServedBatchRow, answered: AsyncIterator[AnsweredLine]) -> AsyncIterator[bytes]:
-    async for line in answered:
-        yield _show_line(batch, line)
-
-
-def _show_line(batch: ServedBatchRow, line: AnsweredLine) -> bytes:
-    """Return a line of an output or error file; the answer stands in it as it was kept."""
-    name = uuid5(NAMESPACE_OID, f"{batch.job_id}/{line.number}").hex
-    start = write_json({"id": f"batch_req_{name}", "custom_id": line.custom_id})[:-1]
-    if line.status is None or line.response is None:
-        code, message = UNANSWERED[batch.status]
-        return start + b',"response":null,"error":' + write_json({"code": code, "message": message}) + b"}\n"
-    response = write_json({"status_code": line.status, "request_id": line.request_id})[:-1]
-    return start + b',"response":' + response + b',"body":' + line.response + b'},"error":null}\n'
-
-
-async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece

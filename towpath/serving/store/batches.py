@@ -206,3 +206,10 @@ async def read_clock(connection: Connection) -> datetime:
     row = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
     moment: datetime = (row or (None,))[0]
     return moment
+
+
+async def is_cancelling(connection: Connection, batch_id: UUID) -> bool:
+    """Return whether a batch is to end."""
+    cursor = await connection.execute("SELECT cancelling FROM jobs WHERE id = %s", (batch_id,))
+    row = await cursor.fetchone()
+    return row is not None and row[0] is True
