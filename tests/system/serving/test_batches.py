@@ -230,10 +230,11 @@ def test_a_cancel_keeps_and_writes_what_was_answered(client: OpenAI, loopback: L
 
 def test_what_is_not_answered_in_time_expires(system: EmbeddedStack, client: OpenAI, loopback: LlmServer) -> None:
     gate = threading.Event()
-    loopback.faults = [Fault(gate=gate, match=f"Question {number}") for number in range(30)]
-    batch = start(client, *[question(number) for number in range(60)])
+    # Six pages are asked at once; those behind them begin after the expiry.
+    loopback.faults = [Fault(gate=gate) for _ in range(8)]
+    batch = start(client, *[question(number) for number in range(150)])
     try:
-        ended(client, batch.id, "in_progress")
+        until(lambda: loopback.at_once == 8, "all slots wait")
         with psycopg.connect(system.database_url) as database:
             database.execute(
                 "UPDATE served_batches SET expires_at = now() WHERE job_id = %s", (batch.id.removeprefix("batch_"),)
@@ -246,7 +247,7 @@ def test_what_is_not_answered_in_time_expires(system: EmbeddedStack, client: Ope
     rest = rows(client, done.error_file_id)
     assert {one["error"]["code"] for one in rest} == {"batch_expired"}
     answered = 0 if done.output_file_id is None else len(rows(client, done.output_file_id))
-    assert answered + len(rest) == 60 and answered == len(loopback.paid)
+    assert answered + len(rest) == 150 and answered == len(loopback.paid)
 
 
 def test_a_restart_asks_only_what_has_failed(org: Organization, client: OpenAI, loopback: LlmServer) -> None:
