@@ -23,7 +23,8 @@ TOKENS_IN, TOKENS_OUT = 100, 20
 class Fault:
     """What the next matching call gets instead of an answer.
 
-    `status` with `headers`; or `content`, sent as if it were the answer; or `hang` seconds; or `close` the connection.
+    `status` with `headers`; or `content`, sent as if it were the answer; or `hang` seconds; or `close` the connection; or
+    a `refusal` in the model's words, which is paid for.
     With a `gate` it comes when that is opened.
     """
 
@@ -33,6 +34,7 @@ class Fault:
     content: Any = None
     hang: float = 0.0
     close: bool = False
+    refusal: str | None = None
     match: str = ""
     gate: threading.Event | None = None
 
@@ -159,7 +161,10 @@ class Handler(LoopbackHandler):
         with served.lock:
             if served.round == began:
                 served.paid[body["model"], prompt] += 1
-        self._send(200, {}, _anthropic(body, value, text) if anthropic else _openai(body, text))
+        answer = _anthropic(body, value, text) if anthropic else _openai(body, text)
+        if fault.refusal is not None:
+            answer = _refused(answer, fault.refusal)
+        self._send(200, {}, answer)
 
     def _send(self, status: int, headers: dict[str, str], answer: dict[str, Any]) -> None:
         data = json.dumps(answer).encode()
@@ -221,6 +226,14 @@ def _anthropic(body: dict[str, Any], value: Any, text: str) -> dict[str, Any]:
         "stop_sequence": None,
         "usage": {"input_tokens": TOKENS_IN, "output_tokens": TOKENS_OUT},
     }
+
+
+def _refused(answer: dict[str, Any], words: str) -> dict[str, Any]:
+    """An answer in which the model does not want to answer."""
+    if "choices" in answer:
+        message = {"role": "assistant", "content": None, "refusal": words}
+        return {**answer, "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+    return {**answer, "content": [{"type": "text", "text": words}], "stop_reason": "refusal"}
 
 
 @contextmanager

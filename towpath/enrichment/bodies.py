@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from towpath.core.bodies import Strict
+from towpath.core.bodies import EmptyIsAbsent, Strict
+from towpath.core.languages import LANGUAGES
 from towpath.core.values import NUMBER
 from towpath.enrichment.types import Strategy, read_if_text
 from towpath.llm.types import MODEL_KEY_FORM
@@ -32,7 +33,18 @@ LANGUAGE_FORM = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM)]
 
 
-class Body(Strict):
+def known_language(language: str) -> str:
+    """Return a language that texts can be asked for; a region may stand behind it.
+
+    Raises:
+        ValueError: There is no such language among those that `options` lists.
+    """
+    if language.partition("-")[0] not in LANGUAGES:
+        raise ValueError(f"{language} is none of the languages of GET /api/enrichment/options")
+    return language
+
+
+class Body(Strict, EmptyIsAbsent):
     """Base of request bodies."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -43,7 +55,9 @@ class EnrichmentOptions(Body, WebhookFields):
 
     schema_id: UUID | None = None
     target_schema: dict[str, Any] | None = None
-    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MAX_MODELS)] = Field(default=[AUTO])
+    models: Annotated[list[ModelKey | Literal["auto"]], Field(min_length=1, max_length=MAX_MODELS)] = Field(
+        default=[AUTO]
+    )
     strategy: Strategy = Strategy.AUTO
     arbitration_model: ModelKey | None = None
     classification_model: ModelKey | None = None
@@ -58,17 +72,10 @@ class EnrichmentOptions(Body, WebhookFields):
         default=None, description="No call is begun beyond this."
     )
 
-    @field_validator("models", "attachment_ids", mode="before")
-    @classmethod
-    def _none_is_default(cls, value: Any, info: Any) -> Any:
-        if value:
-            return value
-        return [AUTO] if info.field_name == "models" else []
-
     @field_validator("languages")
     @classmethod
-    def _each_once(cls, languages: list[str]) -> list[str]:
-        return list(dict.fromkeys(languages))
+    def _known_ones_once(cls, languages: list[str]) -> list[str]:
+        return list(dict.fromkeys(known_language(language) for language in languages))
 
     @model_validator(mode="after")
     def _require_exactly_one_schema(self) -> EnrichmentOptions:
@@ -153,20 +160,20 @@ class MergeBody(Body, WebhookFields):
     database_sync: StrictBool = True
 
 
-class HoldAnswer(Strict):
+class HoldAnswer(Strict, EmptyIsAbsent):
     """What a person answers to a question that a job waits with."""
 
     option_ids: list[str] = Field(default=[])
     text: str | None = Field(default=None, max_length=4000)
 
 
-class ContinueBody(Strict):
+class ContinueBody(Strict, EmptyIsAbsent):
     """Lets a paused job go on."""
 
     answers: dict[str, HoldAnswer] = Field(default={})
 
 
-class FetchAuth(Strict):
+class FetchAuth(Strict, EmptyIsAbsent):
     """Credentials for one fetch; they are not stored."""
 
     auth_type: Literal["none", "bearer", "api_key", "basic"] = "none"
@@ -177,7 +184,7 @@ class FetchAuth(Strict):
     basic_password: str | None = Field(default=None, repr=False)
 
 
-class FetchBody(Strict):
+class FetchBody(Strict, EmptyIsAbsent):
     """Where entities are read from."""
 
     url: Annotated[str, Field(min_length=1, max_length=4096)]

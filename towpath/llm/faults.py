@@ -24,6 +24,7 @@ from towpath.core.errors import (
     TowpathError,
 )
 from towpath.core.texts import shorten
+from towpath.llm.wire import RefusedError
 from towpath.net.http import parse_retry_after
 
 TOO_LONG = re.compile(
@@ -53,6 +54,8 @@ def translate_error(model: str, error: Exception, usage: tuple[int, int]) -> Tow
         return OutputInvalidError(
             f"{model} did not come to an end of its answer", input_tokens=usage[0], output_tokens=usage[1]
         )
+    if isinstance(cause, RefusedError):
+        return ModelError(f"{model} refuses to answer: {shorten(str(cause), MAX_DETAIL)}", code=ErrorCode.MODEL_REFUSED)
     if isinstance(cause, pydantic.ValidationError | json.JSONDecodeError | ValueError):
         problem = _validation(cause)
         return OutputInvalidError(
