@@ -45,7 +45,9 @@ def record_filter(
     origin: Annotated[str | None, EMPTY_IS_ABSENT] = None,
     since: Annotated[Moment | None, EMPTY_IS_ABSENT] = None,
     include_deleted: bool = False,
-    capabilities: Annotated[str | None, EMPTY_IS_ABSENT, Query(description="Taken, and without effect: records have none.")] = None,
+    capabilities: Annotated[
+        str | None, EMPTY_IS_ABSENT, Query(description="Taken, and without effect: records have none.")
+    ] = None,
 ) -> RecordFilter:
     """Return the filters of the query string."""
     if capabilities is not None:

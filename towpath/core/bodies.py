@@ -24,10 +24,11 @@ class EmptyIsAbsent(BaseModel):
     def _drop_empty(cls, members: Any) -> Any:
         if not isinstance(members, dict):
             return members
-        optional = {name for key, field in cls.model_fields.items() if not field.is_required() for name in (key, _wire_name(key, field))}
-        return {
-            name: value for name, value in members.items() if name not in optional or not (value is None or value == "")
-        }
+        optional = set()
+        for name, field in cls.model_fields.items():
+            if not field.is_required():
+                optional |= {name, _wire_name(name, field)}
+        return {name: value for name, value in members.items() if name not in optional or value not in (None, "")}
 
 
 class Lenient(BaseModel):

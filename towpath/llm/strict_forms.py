@@ -1,4 +1,4 @@
-"""Forms as providers take them that hold a model to the form while it writes; what is left out is checked afterwards."""
+"""Forms as providers take them that hold a model to one while it writes; what is left out is checked afterwards."""
 
 from __future__ import annotations
 

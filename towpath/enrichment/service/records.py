@@ -79,9 +79,7 @@ async def read_record(parts: EnrichmentParts, organization: str, record_id: UUID
     return record_view(rows[0], await _newest_versions(parts, organization, rows))
 
 
-async def _newest_versions(
-    parts: EnrichmentParts, organization: str, rows: Sequence[RecordRow]
-) -> dict[UUID, int]:
+async def _newest_versions(parts: EnrichmentParts, organization: str, rows: Sequence[RecordRow]) -> dict[UUID, int]:
     ids = {row.schema_id for row in rows if row.schema_id is not None}
     return await load_newest_versions(parts.database, organization, ids)
 
@@ -91,9 +89,7 @@ async def read_totals(parts: EnrichmentParts, organization: str) -> dict[str, An
     return await store.load_totals(parts.database, organization)
 
 
-async def list_by_job(
-    parts: EnrichmentParts, organization: str, *, page: int, page_size: int
-) -> dict[str, Any]:
+async def list_by_job(parts: EnrichmentParts, organization: str, *, page: int, page_size: int) -> dict[str, Any]:
     """Return a page of the jobs that have records, newest first, with their counts."""
     jobs, total = await store.count_by_job(parts.database, organization, page=page, page_size=page_size)
     return {

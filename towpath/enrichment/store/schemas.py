@@ -110,7 +110,7 @@ async def load_newest_versions(database: Database, organization: str, ids: Colle
         SchemaRow.organization == organization, col(SchemaRow.id).in_(ids), col(SchemaRow.deleted_at).is_(None)
     )
     async with database.session() as session:
-        return {row_id: version for row_id, version in (await session.exec(query)).all()}
+        return dict((await session.exec(query)).all())
 
 
 async def list_schemas(database: Database, organization: str) -> list[SchemaRow]:
