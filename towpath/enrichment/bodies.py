@@ -27,6 +27,8 @@ from towpath.webhooks.types import WebhookFields
 MAX_ENTITIES = 10_000
 MAX_MODELS = 10
 MAX_LANGUAGES = 20
+PROFILE_LIMITS = {"max_models_per_enrichment": MAX_MODELS, "max_languages": MAX_LANGUAGES}
+"""The bounds of every start, in the words of clients."""
 AUTO = "auto"
 ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
 LANGUAGE_FORM = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
@@ -163,7 +165,9 @@ class MergeBody(Body, WebhookFields):
 class HoldAnswer(Strict, EmptyIsAbsent):
     """What a person answers to a question that a job waits with."""
 
-    option_ids: list[str] = Field(default=[])
+    option_ids: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=20)] = Field(
+        default=[], description="Of the options of the question, those that hold."
+    )
     text: str | None = Field(default=None, max_length=4000)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from towpath.enrichment.domain.content import Content, input_contract
+from towpath.enrichment.records import show_call
 from towpath.enrichment.store.tables import RecordRow, SchemaRow, SchemaVersionRow
 
 EXPERTISE_MEMBERS = ("key", "name", "success", "cost_usd", "input_tokens", "output_tokens", "processing_time_ms")
@@ -82,11 +83,6 @@ def record_view(row: RecordRow, newest: Mapping[UUID, int]) -> dict[str, Any]:
         "conflict_report": fusion.get("report"),
         "provenance": fusion.get("provenance"),
     }
-
-
-def show_call(expertise: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what became of one call, as it is stored, with its time in the unit of all others."""
-    return {**expertise, "processing_time_ms": round(1000 * (expertise.get("seconds") or 0.0))}
 
 
 def schema_row_view(row: SchemaRow) -> dict[str, Any]:

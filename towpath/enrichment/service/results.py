@@ -63,7 +63,12 @@ async def load_single_result(database: Database, job: JobRow) -> dict[str, Any]:
     """Load the models' results of one entity, and the fused one."""
     async with database.transaction() as connection:
         rows = await load_job_records(connection, job.id)
-    return single_result(results_of_single(job, rows))
+    return {
+        **single_result(results_of_single(job, rows)),
+        "total_cost_usd": job.cost_usd,
+        "input_tokens": job.input_tokens,
+        "output_tokens": job.output_tokens,
+    }
 
 
 async def load_batch_result(database: Database, job: JobRow) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def single_result(results: EntityResults) -> dict[str, Any]:
     """Return the models' results of one entity, and the fused one, as answers show them."""
     best = results.best
     return {
-        "results": [result_view(result_of(row), with_usage=False) for row in results.models],
+        "results": [result_view(result_of(row)) for row in results.models],
         "is_fused": results.fusion is not None,
         "merged_result": results.fusion and results.fusion.structured_output,
         "record_id": best and str(best.id),
