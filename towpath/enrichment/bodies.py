@@ -250,6 +250,16 @@ class GenerateBody(Body, WebhookFields):
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     language: Language = "en"
     sample_commonality_threshold: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.5
+    extra_instructions: Annotated[str, Field(max_length=4000)] | None = Field(
+        default=None, description="What the model is told besides."
+    )
+    generation_strategy: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None, description="Taken, and without effect: the structure is read from the samples."
+    )
+    generate_semantic_ids: StrictBool = Field(default=False, description="Taken, and without effect.")
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600), NUMBER] = Field(
+        default=300, description="How long a call that waits does so."
+    )
 
 
 class PromptBody(Body, WebhookFields):

@@ -276,6 +276,7 @@ class EntityEnrichment:
             bypass=plan.bypass_cache,
         )
         record = record_id(ref.job_id, self.index, "fusion")
+        milliseconds = int((time.monotonic() - started) * 1000)
         row = fusion_record(
             ref,
             plan,
@@ -284,7 +285,7 @@ class EntityEnrichment:
             fused,
             record=record,
             sources=sources,
-            milliseconds=int((time.monotonic() - started) * 1000),
+            milliseconds=milliseconds,
         )
         data = {
             "success": True,
@@ -292,6 +293,9 @@ class EntityEnrichment:
             "conflict_report": fused.report.model_dump(mode="json"),
             "record_id": str(record),
             "cost_usd": fused.cost_usd,
+            "input_tokens": fused.input_tokens,
+            "output_tokens": fused.output_tokens,
+            "processing_time_ms": milliseconds,
             "validation_warnings": fused.warnings,
             "error_message": None,
         }

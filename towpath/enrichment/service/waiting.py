@@ -21,7 +21,13 @@ from towpath.core.errors import (
 from towpath.db.engine import Database
 from towpath.enrichment.bodies import PROFILE_LIMITS, SyncBody
 from towpath.enrichment.params import TypeCheckParams
-from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
+from towpath.enrichment.service.results import (
+    EntityResults,
+    count_milliseconds,
+    job_result,
+    results_of_single,
+    single_result,
+)
 from towpath.enrichment.store.records import load_job_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.jobs.event_hub import EventHub
@@ -174,7 +180,7 @@ def _answer_of(job: JobRow, results: EntityResults, body: SyncBody) -> dict[str,
         "cost_usd": job.cost_usd,
         "input_tokens": job.input_tokens,
         "output_tokens": job.output_tokens,
-        "processing_time_ms": _milliseconds(job),
+        "processing_time_ms": count_milliseconds(job),
     }
     if fused is None:
         answer["model"] = successful[0].model_composite_key
@@ -194,9 +200,3 @@ def _answer_of(job: JobRow, results: EntityResults, body: SyncBody) -> dict[str,
     if body.include_profile_limits:
         answer["profile_limits"] = PROFILE_LIMITS
     return answer
-
-
-def _milliseconds(job: JobRow) -> int:
-    """Return how long an ended job took, from its acceptance on."""
-    end = job.completed_at or job.created_at
-    return round((end - job.created_at).total_seconds() * 1000)
