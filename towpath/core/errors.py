@@ -20,6 +20,7 @@ TowpathError
 |   |-- ContextTooLongError 422  the prompt is longer than the model takes
 |   |-- ModelRetiredError   422  the provider no longer has the model
 |   `-- OutputInvalidError  502  not the asked form, also after repairs
+|-- AnswerAwaitedError     500  an answer comes with a batch later; ends a page, and never leaves its activity
 `-- JobFaultError           500  a job cannot go on; never retried
     `-- MissingExtraError   501  an optional part is not installed; names the extra
 """
@@ -103,6 +104,7 @@ class ErrorCode(StrEnum):
     PAGES_LEFT_OUT = "PAGES_LEFT_OUT"
     FIELDS_LEFT_OUT = "FIELDS_LEFT_OUT"
     TOPIC_GUESSED = "TOPIC_GUESSED"
+    BATCH_FAILED = "BATCH_FAILED"
     MORE_WARNINGS = "MORE_WARNINGS"
 
 
@@ -386,6 +388,10 @@ class OutputInvalidError(ModelError):
         super().__init__(detail)
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
+
+
+class AnswerAwaitedError(TowpathError):
+    """A call waits for a batch of its provider: no failure, and no answer yet. It ends a page, and no more."""
 
 
 class PaymentRequiredError(TowpathError):

@@ -265,6 +265,7 @@ class EventType(StrEnum):
     CANCELLING = "job.cancelling"
     WARNING = "job.warning"
     PROVIDER_AWAY = "job.provider_away"
+    ANSWERS_AWAITED = "job.answers_awaited"
     RESTARTED = "job.restarted"
     COMPLETED = "job.completed"
     FAILED = "job.failed"
@@ -379,6 +380,7 @@ class PageTask(BaseModel):
     ref: JobRef
     page: int
     pages: int = Field(description="How many pages this run goes through, for the fraction done.")
+    collects: bool = Field(default=False, description="Whether its calls of language models wait for batches.")
 
 
 class NewEvent(BaseModel):

@@ -15,6 +15,14 @@ PREFERRED = (
     "google::gemini-2.5-flash",
     "deepseek::deepseek-chat",
 )
+BATCH_CONTEXT = {"processing": "batch"}
+"""What `genai-prices` calls a call through a batch endpoint."""
+BATCH_SHARES = {"openai": 0.5, "anthropic": 0.5}
+"""What a batch costs of the price of a live call, where the library has no batch price for a model.
+
+Sources: https://platform.openai.com/docs/guides/batch ("50% cost discount") and
+https://platform.claude.com/docs/en/build-with-claude/batch-processing ("50% of the standard API prices").
+"""
 NOT_FOR_TEXT = re.compile(r"embed|whisper|tts|audio|realtime|image|dall|moderation|transcribe|sora|ft:|rerank")
 
 
@@ -93,8 +101,25 @@ class Catalog:
         known = self.provider(split_key(model)[0])
         return known is not None and known.small
 
-    def price(self, model: str, input_tokens: int, output_tokens: int) -> float:
-        """Price a call in dollars; 0 where no price is known."""
+    @property
+    def batch_live_seconds(self) -> float:
+        """Return how long before its deadline a job stops waiting for batches."""
+        return self._config.batch_live_seconds
+
+    def has_batches(self, model: str) -> bool:
+        """Return whether a model's provider has a batch endpoint."""
+        known = self.provider(split_key(model)[0])
+        return known is not None and known.batches
+
+    def price(self, model: str, input_tokens: int, output_tokens: int, *, batch: bool = False) -> float:
+        """Price a call in dollars; 0 where no price is known.
+
+        Args:
+            model: The model key.
+            input_tokens: What the prompt takes.
+            output_tokens: What the answer takes.
+            batch: Whether it goes through the provider's batch endpoint.
+        """
         from genai_prices import Usage
         from genai_prices.data_snapshot import get_snapshot
 
@@ -104,9 +129,14 @@ class Catalog:
             return 0.0
         usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
         try:
-            return float(get_snapshot().calc(usage, name, known.prices, None, None).total_price)
+            live = float(get_snapshot().calc(usage, name, known.prices, None, None).total_price)
+            if not batch:
+                return live
+            listed = float(get_snapshot().calc(usage, name, known.prices, None, None, BATCH_CONTEXT).total_price)
         except LookupError:
             return 0.0
+        # The library lists no batch price for some models, and then gives the other one.
+        return listed if listed < live else live * BATCH_SHARES.get(known.prices, 1.0)
 
     def models(self) -> list[ModelInfo]:
         """List every model of every provider, with prices where they are known."""

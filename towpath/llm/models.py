@@ -27,6 +27,9 @@ from towpath.llm.types import (
 if TYPE_CHECKING:
     from instructor import AsyncInstructor
 
+    from towpath.llm.batches.exchange import Exchange
+    from towpath.llm.slots import Call
+
 NO_KEY = "none"
 MODULES = (
     "instructor", "instructor.core.exceptions", "towpath.llm.faults", "towpath.llm.forms", "towpath.llm.slots",
@@ -61,6 +64,8 @@ class LanguageModels:
         *,
         plain_json: bool = False,
         repairs: int | None = None,
+        exchange: Exchange | None = None,
+        batch: bool = False,
     ) -> Answer:
         """Ask a model.
 
@@ -71,6 +76,8 @@ class LanguageModels:
             plain_json: Ask for JSON in words, for models that take no form.
             repairs: How often an answer of the wrong form is sent back, each time as a request of its own; None: as
                 often as is configured.
+            exchange: Answers in the provider's place.
+            batch: Whether the price is that of a batch.
 
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
@@ -81,10 +88,37 @@ class LanguageModels:
             raise ModelError(f"no worker knows the provider {provider}")
         mode = OutputMode.JSON if plain_json else known.mode
         await import_beside_loop(*MODULES, SDKS[known.api])
+        from towpath.llm.slots import Call
+
         client = await self._client(provider, known, mode)
         slot = self._slot(provider, organization, known)
         most = self._config.repairs if repairs is None else repairs
-        return await self._create(client, known, model, name, prompt, mode, slot, most)
+        call = Call(slot, self._config.seconds, exchange=exchange)
+        return await self._create(client, known, model, name, prompt, mode, call, most, batch=batch)
+
+    async def body_of(self, organization: str, model: str, prompt: Prompt, *, plain_json: bool = False) -> bytes:
+        """Return the body of the request that `ask` would send first.
+
+        Raises:
+            ModelError: There is none; see `ask`.
+        """
+        await import_beside_loop("towpath.llm.batches.exchange")
+        from towpath.llm.batches.exchange import Capture
+
+        capture = Capture()
+        try:
+            await self.ask(organization, model, prompt, plain_json=plain_json, repairs=0, exchange=capture)
+        except ModelError:
+            if capture.body is None:
+                raise
+        if capture.body is None:
+            raise ModelError(f"{model}: no request was made")
+        return capture.body
+
+    @property
+    def config(self) -> LlmConfig:
+        """Return the providers and limits."""
+        return self._config
 
     async def close(self) -> None:
         """Close all connections."""
@@ -105,16 +139,17 @@ class LanguageModels:
         name: str,
         prompt: Prompt,
         mode: OutputMode,
-        slot: asyncio.Semaphore,
+        call: Call,
         repairs: int,
+        *,
+        batch: bool,
     ) -> Answer:
         from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
 
         from towpath.llm.faults import translate_error
         from towpath.llm.forms import answer_model
-        from towpath.llm.slots import CURRENT, Call
+        from towpath.llm.slots import CURRENT
 
-        call = Call(slot, self._config.seconds)
         # Each question runs in a task's context of its own or sets this anew: nobody else's is seen.
         CURRENT.set(call)
         extra: dict[str, Any] = {}
@@ -144,7 +179,7 @@ class LanguageModels:
             data=answer.root,
             input_tokens=inputs,
             output_tokens=outputs,
-            usd=self.catalog.price(model, inputs, outputs),
+            usd=self.catalog.price(model, inputs, outputs, batch=batch),
             seconds=call.seconds,
         )
 

@@ -14,6 +14,8 @@ from typing import Any
 import httpx2
 from openai import DefaultAsyncHttpxClient
 
+from towpath.llm.batches.exchange import Exchange
+
 
 @dataclass(slots=True)
 class Call:
@@ -23,11 +25,13 @@ class Call:
         slot: Of the provider and organization.
         limit: Longest time of one request, in seconds.
         seconds: What all requests took so far, without the wait for slots.
+        exchange: Answers in the provider's place, where a batch has made or will make the request.
     """
 
     slot: asyncio.Semaphore
     limit: float
     seconds: float = 0.0
+    exchange: Exchange | None = None
 
 
 CURRENT: ContextVar[Call] = ContextVar("towpath_llm_call")
@@ -43,6 +47,8 @@ class SlotClient(DefaultAsyncHttpxClient):
             httpx2.ReadTimeout: The whole answer was not there in time, however it trickled.
         """
         call = CURRENT.get()
+        if call.exchange is not None and (stored := call.exchange.answer(request)) is not None:
+            return stored
         async with call.slot:
             started = time.monotonic()
             try:
