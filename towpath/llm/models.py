@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from towpath.core.errors import ModelError, ProviderDownError
@@ -93,8 +94,9 @@ class LanguageModels:
         client = await self._client(provider, known, mode)
         slot = self._slot(provider, organization, known)
         most = self._config.repairs if repairs is None else repairs
-        call = Call(slot, self._config.seconds, exchange=exchange)
-        return await self._create(client, known, model, name, prompt, mode, call, most, batch=batch)
+        price = partial(self.catalog.priced, model, batch=batch)
+        call = Call(slot, self._config.seconds, price, exchange=exchange)
+        return await self._create(client, known, model, name, prompt, mode, call, most)
 
     async def body_of(self, organization: str, model: str, prompt: Prompt, *, plain_json: bool = False) -> bytes:
         """Return the body of the request that `ask` would send first.
@@ -141,11 +143,7 @@ class LanguageModels:
         mode: OutputMode,
         call: Call,
         repairs: int,
-        *,
-        batch: bool,
     ) -> Answer:
-        from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
-
         from towpath.llm.faults import translate_error
         from towpath.llm.forms import answer_model
         from towpath.llm.slots import CURRENT
@@ -167,21 +165,9 @@ class LanguageModels:
                 max_retries=repairs,
                 **extra,
             )
-        except InstructorRetryException as error:
-            raise translate_error(model, error, _usage(error.total_usage)) from error
-        except IncompleteOutputException as error:
-            last = getattr(error.last_completion, "usage", None)
-            raise translate_error(model, error, _usage(last)) from error
         except Exception as error:
-            raise translate_error(model, error, (0, 0)) from error
-        inputs, outputs = _usage(getattr(answer, "_total_usage", None))
-        return Answer(
-            data=answer.root,
-            input_tokens=inputs,
-            output_tokens=outputs,
-            usd=self.catalog.price(model, inputs, outputs, batch=batch),
-            seconds=call.seconds,
-        )
+            raise translate_error(model, error, call.usage) from error
+        return Answer(data=answer.root, usage=call.usage, seconds=call.seconds)
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         client = self._clients.get((provider, mode))
@@ -241,16 +227,3 @@ def _messages(prompt: Prompt, api: WireFormat) -> list[dict[str, Any]]:
                 pieces.append({"type": "image_url", "image_url": {"url": url}})
         content = pieces
     return [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]
-
-
-def _usage(usage: Any) -> tuple[int, int]:
-    """Return input and output tokens, of either SDK."""
-    if usage is None or isinstance(usage, int):
-        return 0, int(usage or 0)
-    inputs = getattr(usage, "prompt_tokens", None)
-    if inputs is None:
-        inputs = getattr(usage, "input_tokens", 0)
-    outputs = getattr(usage, "completion_tokens", None)
-    if outputs is None:
-        outputs = getattr(usage, "output_tokens", 0)
-    return int(inputs or 0), int(outputs or 0)

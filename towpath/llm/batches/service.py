@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from towpath.core.errors import ErrorCode, ModelError, ModelRetiredError
 from towpath.core.imports import import_beside_loop
+from towpath.core.usage import Usage
 from towpath.db.engine import Connection, Database
 from towpath.jobs.patience import Clock, Patience, utc_now
 from towpath.jobs.store.events import append_run_event
@@ -318,9 +319,7 @@ class BatchService:
     def _fault_of(batch: Batch, error: Exception) -> ModelError:
         from towpath.llm.faults import translate_error
 
-        fault = translate_error(batch.model, error, (0, 0))
-        assert isinstance(fault, ModelError)
-        return fault
+        return translate_error(batch.model, error, Usage())
 
     async def _tell(self, look: _Look) -> BatchProgress:
         """Count how far the batches are, and tell the readers of the job if that has changed."""
