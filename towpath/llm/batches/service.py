@@ -22,7 +22,7 @@ from towpath.jobs.store.events import append_run_event
 from towpath.jobs.store.jobs import assert_active, lock_job, merge_params
 from towpath.jobs.store.staging import Retake, plan_pages
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import EventType, JobRef, JobWarning, PagePlan
+from towpath.jobs.types import AWAITED, EventType, JobRef, JobWarning, PagePlan
 from towpath.llm.batches.cutting import batch_name, custom_id, cut, number_of
 from towpath.llm.batches.remote import BatchEndpoint, make_endpoint
 from towpath.llm.batches.types import (
@@ -329,7 +329,7 @@ class BatchService:
                 counts = progress.model_dump(include={"submitted", "answered", "failed", "open"})
                 key = f"awaited:{':'.join(map(str, counts.values()))}"
                 await append_run_event(connection, look.ref, EventType.ANSWERS_AWAITED, counts, key)
-                await merge_params(connection, look.ref, {"awaited": counts})
+                await merge_params(connection, look.ref, {AWAITED: counts})
         return progress
 
     async def _endpoint(self, model: str) -> BatchEndpoint:
