@@ -143,7 +143,7 @@ ENRICHMENT_EVENTS: dict[str, str] = {
     "entity_started": "Work on an entity of a batch began.",
     "entity_completed": "An entity is done.",
     "entity_skipped": "An entity was left out: wrong type, cost cap or unusable input.",
-    "execution_selected": "It is decided whether calls are made live or through batches. Sent if the start asks for it.",
+    "execution_selected": "It is decided whether calls are made live or through batches; sent if the start asks.",
     "strategy_selected": "The strategy is decided: one call for everything, or one per expertise domain.",
     "model_auto_selected": "`auto` was resolved to a model.",
     "classification_started": "The entity's type is being checked.",

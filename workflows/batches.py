@@ -48,7 +48,8 @@ class BatchingWorkflow(JobWorkflow[State]):
                     return
                 state.wait = state.batch.first_wait
                 await self.enter_phase(job, AWAIT)
-            await self._await_answers(job)
+            if not await self._await_answers(job):
+                return
             plan = await workflow.execute_activity_method(
                 BatchActivities.plan_round, job.ref, **LLM_CALL, summary="pages that wait"
             )
@@ -79,12 +80,18 @@ class BatchingWorkflow(JobWorkflow[State]):
             return float("inf")
         return (job.deadline - workflow.now()).total_seconds() - batch.live_seconds
 
-    async def _await_answers(self, job: JobInput) -> None:
-        """Submit what was collected, and wait until every batch has ended, or until the deadline is near."""
+    async def _await_answers(self, job: JobInput) -> bool:
+        """Submit what was collected, and wait until every batch has ended, or until the deadline is near.
+
+        Returns:
+            Whether there was anything to wait for since the last round: else the pages have run to their end.
+        """
         batch = self.state.batch
         if batch is None:
-            return
+            return False
         progress = await self._submit(job)
+        if not progress.waits and progress.submitted == self.state.submitted:
+            return False
         while progress.waits:
             wait = min(self.state.wait, max(self._left(job), 1.0))
             await workflow.sleep(wait, summary="before the next look at the batches")
@@ -92,19 +99,21 @@ class BatchingWorkflow(JobWorkflow[State]):
             closing = not self._may_wait(job)
             if closing and self._left(job) < -batch.live_seconds / 2:
                 # Whatever comes later is booked when it comes; what is missing is asked now.
-                return
+                break
             task = BatchTask(ref=job.ref, closing=closing)
             progress = await workflow.execute_activity_method(
                 BatchActivities.look_at_batches, task, **LLM_CALL, summary="look at the batches"
             )
             self._show_progress(progress)
             if closing and not progress.open:
-                return
+                break
             if progress.unsent and not closing:
                 progress = await self._submit(job)
             self.state.wait = min(self.state.wait * GROWTH, batch.longest_wait)
             if workflow.info().is_continue_as_new_suggested():
                 self.continue_as_new(job)
+        self.state.submitted = progress.submitted
+        return True
 
     async def _submit(self, job: JobInput) -> BatchProgress:
         await workflow.wait_condition(lambda: not self.paused)

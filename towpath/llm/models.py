@@ -66,7 +66,6 @@ class LanguageModels:
         plain_json: bool = False,
         repairs: int | None = None,
         exchange: Exchange | None = None,
-        batch: bool = False,
     ) -> Answer:
         """Ask a model.
 
@@ -77,8 +76,7 @@ class LanguageModels:
             plain_json: Ask for JSON in words, for models that take no form.
             repairs: How often an answer of the wrong form is sent back, each time as a request of its own; None: as
                 often as is configured.
-            exchange: Answers in the provider's place.
-            batch: Whether the price is that of a batch.
+            exchange: Answers in the provider's place, at the price of a batch.
 
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
@@ -94,8 +92,14 @@ class LanguageModels:
         client = await self._client(provider, known, mode)
         slot = self._slot(provider, organization, known)
         most = self._config.repairs if repairs is None else repairs
-        price = partial(self.catalog.priced, model, batch=batch)
-        call = Call(slot, self._config.seconds, price, exchange=exchange)
+        priced = self.catalog.priced
+        call = Call(
+            slot,
+            self._config.seconds,
+            partial(priced, model),
+            exchange=exchange,
+            batch_price=partial(priced, model, batch=True),
+        )
         return await self._create(client, known, model, name, prompt, mode, call, most)
 
     async def body_of(self, organization: str, model: str, prompt: Prompt, *, plain_json: bool = False) -> bytes:

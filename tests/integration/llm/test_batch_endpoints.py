@@ -101,11 +101,11 @@ async def test_a_batch_that_was_created_and_never_answered_is_found(
     mine, other, never = (batch_name(uuid4()) for _ in range(3))
     await send(server, provider, endpoint, other, 2)
     sent = await send(server, provider, endpoint, mine, 2)
-    found = (await endpoint.find(mine, calls=2, since=LONG_AGO, known=NOBODY)).found
+    found = (await endpoint.find(mine, calls=2, since=LONG_AGO, known=NOBODY)).match
     assert found is not None
     assert found.id == sent.id
     search = await endpoint.find(never, calls=2, since=LONG_AGO, known=NOBODY)
-    assert (search.found, search.undecided) == (None, False)
+    assert (search.match, search.undecided) == (None, False)
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -117,10 +117,10 @@ async def test_a_batch_without_a_name_that_still_runs_leaves_the_search_undecide
     # Of as many calls: it may be the one. Of another number, or known to be another one: it is not.
     for count, known, undecided in ((2, NOBODY, True), (3, NOBODY, False), (2, frozenset({running.id}), False)):
         search = await endpoint.find(mine, calls=count, since=LONG_AGO, known=known)
-        assert (search.found, search.undecided) == (None, undecided)
+        assert (search.match, search.undecided) == (None, undecided)
     server.finish()
     search = await endpoint.find(mine, calls=2, since=LONG_AGO, known=NOBODY)
-    assert (search.found, search.undecided) == (None, False)
+    assert (search.match, search.undecided) == (None, False)
     await endpoint.close()
 
 

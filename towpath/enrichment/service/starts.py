@@ -331,8 +331,8 @@ async def make_plan(
             parts.catalog.check(model, name)
     await assert_attachments(parts.database, organization, body.attachment_ids)
     strategy, reason = choose_strategy(content, body.strategy)
-    asked = [*models, *filter(None, (body.arbitration_model, body.classification_model))]
-    execution, execution_reason = choose_execution(parts.catalog, body.execution, asked, deadline, utc_now())
+    used = [*models, *filter(None, (body.arbitration_model, body.classification_model))]
+    execution, execution_reason = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
     return Plan(
         content=content,
         schema_id=body.schema_id,

@@ -63,7 +63,7 @@ class AnthropicBatches:
             if batch.processing_status != ENDED:
                 undecided = True
             elif await self._has_name(batch.id, name):
-                return Search(found=_described(batch))
+                return Search(match=_described(batch))
         return Search(undecided=undecided)
 
     async def _has_name(self, remote_id: str, name: str) -> bool:

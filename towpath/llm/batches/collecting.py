@@ -78,8 +78,8 @@ async def collect(
         await import_beside_loop(EXCHANGE)
         from towpath.llm.batches.exchange import Replay
 
-        return Replay(known[1], paid=True)
-    if known is None or known[0] == CallState.KEPT:
+        return Replay(known[1])
+    if known is None or known[0] == CallState.STORED:
         body = await models.body_of(ref.organization, model, prompt, plain_json=plain_json)
         reader = prompt.model_copy(update={"system": "", "user": "", "images": []}).model_dump(mode="json")
         await add_call(database, ref, digest, model, reader, body, plain_json=plain_json)

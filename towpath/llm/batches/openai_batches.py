@@ -65,7 +65,7 @@ class OpenAIBatches:
         oldest = (since - CLOCK_SKEW).timestamp()
         async for batch in self._client.batches.list(limit=PAGE):
             if (batch.metadata or {}).get(NAME) == name:
-                return Search(found=_described(batch))
+                return Search(match=_described(batch))
             if batch.created_at < oldest:
                 break
         return Search()
@@ -124,6 +124,6 @@ def _result_of(line: dict[str, Any]) -> CallResult:
         return CallResult(identifier, ResultKind.ANSWERED, reply=orjson.dumps(response.get("body")))
     code = error.get("code")
     kind = {EXPIRED: ResultKind.EXPIRED, CANCELLED: ResultKind.CANCELLED}.get(str(code), ResultKind.FAILED)
-    told = error or (response.get("body") or {}).get("error") or {}
-    problem = told.get("message") if isinstance(told, dict) else told
+    stated = error or (response.get("body") or {}).get("error") or {}
+    problem = stated.get("message") if isinstance(stated, dict) else stated
     return CallResult(identifier, kind, problem=str(problem or f"status {response.get('status_code')}")[:MAX_PROBLEM])

@@ -67,10 +67,9 @@ class _Look:
     closing: bool = False
     ended: bool = False
 
-    @property
-    def released(self) -> CallState:
-        """What becomes of a call whose batch was cancelled."""
-        return CallState.AWAITED if self.ended else CallState.LIVE
+    def released(self, batch: Batch) -> CallState:
+        """Return what becomes of a call whose batch was cancelled: in one of an earlier attempt, a new batch."""
+        return CallState.AWAITED if self.ended or batch.attempt < self.ref.attempt else CallState.LIVE
 
 
 class BatchService:
@@ -107,7 +106,7 @@ class BatchService:
                     batch_id = uuid4()
                     await store.add_batch(connection, ref, batch_id, batch_name(batch_id), model, digests)
         look = _Look(ref, again=again)
-        for batch in await store.list_open_batches(self._database, ref.job_id):
+        for batch in await store.list_open_batches(self._database, ref):
             if batch.state != BatchState.SENT:
                 await self._send(look, batch)
         return await self._tell(look)
@@ -121,7 +120,7 @@ class BatchService:
             ended: Whether the job has.
         """
         look = _Look(ref, closing=closing, ended=ended)
-        for batch in await store.list_open_batches(self._database, ref.job_id):
+        for batch in await store.list_open_batches(self._database, ref):
             if batch.state == BatchState.SENT:
                 await self._look(look, batch)
             else:
@@ -146,7 +145,7 @@ class BatchService:
         if batch.state == BatchState.SENDING and not await self._is_unknown(look, batch, endpoint):
             return
         if look.closing:
-            await self._give_up(look, batch, look.released, None)
+            await self._give_up(look, batch, look.released(batch), None)
             return
         stored = await store.load_calls(self._database, batch.id)
         calls = [NamedCall(custom_id(batch.name, call.number), call.body) for call in stored]
@@ -176,8 +175,8 @@ class BatchService:
         except Exception as error:
             await self._problem_of(look, batch, error)
             return False
-        if search.found is not None:
-            await self._note(batch, search.found)
+        if search.match is not None:
+            await self._note(batch, search.match)
             return False
         # A request whose worker was lost may still arrive.
         grace = timedelta(seconds=self._models.config.batch_grace_seconds)
@@ -233,7 +232,7 @@ class BatchService:
         async with self._database.transaction() as connection:
             # What has no line was not begun.
             await store.release_calls(
-                connection, batch.id, look.released, f"no result in a batch that is {remote.state}"
+                connection, batch.id, look.released(batch), f"no result in a batch that is {remote.state}"
             )
             await store.close_batch(connection, batch.id, self._clock(), None)
 
@@ -266,11 +265,11 @@ class BatchService:
     ) -> None:
         ref = look.ref
         if answer is None:
-            state = look.released if result.kind is ResultKind.CANCELLED else CallState.LIVE
+            state = look.released(batch) if result.kind is ResultKind.CANCELLED else CallState.LIVE
             problem = f"{result.kind}: {result.problem}"
             await store.settle_call(connection, batch.id, number, state, problem=problem)
         elif isinstance(answer, Answer):
-            if await store.settle_call(connection, batch.id, number, CallState.KEPT):
+            if await store.settle_call(connection, batch.id, number, CallState.STORED):
                 await store_answer(connection, batch.organization, digest, ref.job_id, ref.attempt, answer)
         else:
             # A person would see the same: what cannot be read is repaired, or refused for good, by the live call.
@@ -289,7 +288,6 @@ class BatchService:
                 plain_json=plain_json,
                 repairs=0,
                 exchange=Replay(result.reply),
-                batch=True,
             )
         except ModelError as error:
             return error

@@ -32,13 +32,13 @@ class Execution(Word):
 class CallState(StrEnum):
     """Where a collected call stands; `docs/decisions` has the picture.
 
-    `awaited`: in no batch yet. `submitted`: in one. `kept`: its answer is among the paid ones. `live`: no batch will
+    `awaited`: in no batch yet. `submitted`: in one. `stored`: its answer is among the paid ones. `live`: no batch will
     answer it, so it is asked like any other.
     """
 
     AWAITED = "awaited"
     SUBMITTED = "submitted"
-    KEPT = "kept"
+    STORED = "stored"
     LIVE = "live"
 
 
@@ -129,11 +129,11 @@ class Search:
     """What a look for a lost batch has come to.
 
     Attributes:
-        found: The batch.
+        match: The batch.
         undecided: There is one that cannot be told apart from it before it has ended.
     """
 
-    found: RemoteBatch | None = None
+    match: RemoteBatch | None = None
     undecided: bool = False
 
 
@@ -145,6 +145,7 @@ class Batch:
     name: str
     organization: str
     job_id: UUID
+    attempt: int
     model: str
     state: BatchState
     calls: int
@@ -191,6 +192,7 @@ class BatchRunState(RunState):
     batch: BatchPlan | None = None
     wait: float = 0.0
     collects: bool = False
+    submitted: int = Field(default=0, description="Calls that earlier rounds had in batches.")
 
 
 class BatchTask(BaseModel):

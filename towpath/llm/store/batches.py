@@ -15,8 +15,8 @@ from towpath.jobs.types import JobRef
 from towpath.llm.batches.types import Batch, BatchProgress, CallState, RemoteBatch, StoredCall
 
 BATCH_COLUMNS = (
-    "id, name, organization, job_id, model, state, calls, remote_id, file_id, sending_at, sent_at, cancelled_at,"
-    " remote_state, answered, failed"
+    "id, name, organization, job_id, attempt, model, state, calls, remote_id, file_id, sending_at, sent_at,"
+    " cancelled_at, remote_state, answered, failed"
 )
 
 
@@ -48,7 +48,7 @@ async def add_call(
             VALUES (%s, %s, %s, %s, %s, %s, %s, 'awaited')
             ON CONFLICT (job_id, digest) DO UPDATE
             SET state = 'awaited', body = excluded.body, prompt = excluded.prompt, batch_id = NULL, number = NULL
-            WHERE llm_awaited_calls.state = 'kept'
+            WHERE llm_awaited_calls.state = 'stored'
             """,
             (ref.job_id, digest, ref.organization, model, plain_json, Json(prompt), body),
         )
@@ -72,10 +72,10 @@ async def add_batch(
     """Name a batch and fix its calls."""
     await connection.execute(
         """
-        INSERT INTO llm_batches (id, name, organization, job_id, model, state, calls)
-        VALUES (%s, %s, %s, %s, %s, 'named', %s)
+        INSERT INTO llm_batches (id, name, organization, job_id, attempt, model, state, calls)
+        VALUES (%s, %s, %s, %s, %s, %s, 'named', %s)
         """,
-        (batch_id, name, ref.organization, ref.job_id, model, len(digests)),
+        (batch_id, name, ref.organization, ref.job_id, ref.attempt, model, len(digests)),
     )
     await connection.execute(
         """
@@ -129,12 +129,13 @@ async def settle_call(
     return settled.rowcount == 1
 
 
-async def list_open_batches(database: Database, job_id: UUID) -> list[Batch]:
-    """List the batches of a job that are not closed, as they were named."""
+async def list_open_batches(database: Database, ref: JobRef) -> list[Batch]:
+    """List the batches of a job up to an attempt that are not closed, as they were named."""
     async with database.statement() as connection, connection.cursor(row_factory=class_row(Batch)) as cursor:
         await cursor.execute(
-            f"SELECT {BATCH_COLUMNS} FROM llm_batches WHERE job_id = %s AND state <> 'closed' ORDER BY named_at, id",
-            (job_id,),
+            f"SELECT {BATCH_COLUMNS} FROM llm_batches WHERE job_id = %s AND attempt <= %s AND state <> 'closed'"
+            " ORDER BY named_at, id",
+            (ref.job_id, ref.attempt),
         )
         return await cursor.fetchall()
 

@@ -57,6 +57,7 @@ class LlmBatchRow(SQLModel, table=True):
     name: str = Field(sa_column=column(Text, unique=True))
     organization: str = Field(sa_column=column(Text))
     job_id: UUID = Field(sa_column=column(Uuid))
+    attempt: int = Field(description="That has named it.", sa_column=column(Integer))
     model: str = Field(sa_column=column(Text))
     state: str = Field(sa_column=column(Text))
     calls: int = Field(sa_column=column(Integer))
@@ -89,6 +90,9 @@ class LlmAwaitedCallRow(SQLModel, table=True):
     model: str = Field(sa_column=column(Text))
     plain_json: bool = Field(sa_column=column(Boolean))
     prompt: dict[str, Any] = Field(description="What the answer is read by.", sa_column=column(JSON))
+    site: dict[str, Any] | None = Field(
+        description="Where in the job it is asked, for the books.", sa_column=column(JSON, nullable=True)
+    )
     body: bytes = Field(description="What is sent; empty once it is settled.", sa_column=column(LargeBinary))
     state: str = Field(sa_column=column(Text))
     batch_id: UUID | None = Field(sa_column=column(Uuid, nullable=True))
