@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.core.errors import BadInputError
+from towpath.core.usage import Usage
 from towpath.llm import Catalog
 from towpath.llm.batches.choice import choose_execution
 from towpath.llm.batches.cutting import FRAME_BYTES, batch_name, custom_id, cut, number_of
 from towpath.llm.batches.exchange import Capture, CapturedError, Replay
 from towpath.llm.batches.types import BatchLimits, Execution
-from towpath.llm.types import LlmConfig, ProviderConfig, Usage
+from towpath.llm.types import LlmConfig, ProviderConfig
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CATALOG = Catalog(
