@@ -164,6 +164,11 @@ def requests(org: Organization, _: LlmServer) -> str:
     return batches.start(batches.client_of(org), batches.question(1)).id.removeprefix("batch_")
 
 
+def batched(org: Organization, _: LlmServer) -> str:
+    body = {"entities": [{"name": "Orion"}], "schema_id": org.schema(), "execution": "batch"}
+    return org.enrich("/api/enrichment/batch/start", **body)
+
+
 CASES: dict[str, Start] = {
     "begin_job": batch, "enter_phase": batch, "plan_batch": batch, "index_page": batch, "train_index": batch,
     "match_page": batch, "resolve_batch": batch, "plan_reindex": reindex, "copy_share": reindex,
@@ -174,7 +179,8 @@ CASES: dict[str, Start] = {
     "generate_query": query, "read_schema": schema_reading, "open_document": document, "read_share": document,
     "extract_fields": document, "show_review": document, "hold_job": held_document, "settle_review": approved_document,
     "classify": classification, "plan_judging": judging, "judge_page": judging, "settle_judging": judging,
-    "validate_batch": requests, "ask_batch_page": requests, "write_batch_files": requests, "finish_job": batch,
+    "validate_batch": requests, "ask_batch_page": requests, "write_batch_files": requests,
+    "finish_job": batch, "submit_batches": batched, "look_at_batches": batched, "plan_round": batched,
 }  # fmt: skip
 READY: dict[Start, Callable[[Organization, LlmServer], object]] = {reindex: indexed, judging: indexed}
 
