@@ -95,6 +95,8 @@ def fusion_record(
         fusion=fused.model_dump(mode="json", exclude={"merged"}),
         fusion_sources=list(sources),
         cost_usd=fused.cost_usd or 0.0,
+        input_tokens=fused.input_tokens,
+        output_tokens=fused.output_tokens,
         processing_time_ms=milliseconds,
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from towpath.core.errors import ModelError, ProviderDownError
 from towpath.core.imports import import_beside_loop
 from towpath.llm.catalog import Catalog
+from towpath.llm.flight import Flight
 from towpath.llm.types import (
     LOCAL_PROVIDER,
     Answer,
@@ -62,6 +63,7 @@ class LanguageModels:
         *,
         plain_json: bool = False,
         repairs: int | None = None,
+        flight: Flight | None = None,
     ) -> Answer:
         """Ask a model.
 
@@ -72,6 +74,7 @@ class LanguageModels:
             plain_json: Ask for JSON in words, for models that take no form.
             repairs: How often an answer of the wrong form is sent back, each time as a request of its own; None: as
                 often as is configured.
+            flight: Who asks may look at it, and stop it, meanwhile.
 
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
@@ -85,7 +88,7 @@ class LanguageModels:
         client = await self._client(provider, known, mode)
         slot = self._slot(provider, organization, known)
         most = self._config.repairs if repairs is None else repairs
-        return await self._create(client, known, model, name, prompt, mode, slot, most)
+        return await self._create(client, known, model, name, prompt, mode, slot, most, flight or Flight())
 
     async def close(self) -> None:
         """Close all connections."""
@@ -108,12 +111,13 @@ class LanguageModels:
         mode: OutputMode,
         slot: asyncio.Semaphore,
         repairs: int,
+        flight: Flight,
     ) -> Answer:
         from towpath.llm.faults import translate_error
         from towpath.llm.forms import answer_model
         from towpath.llm.slots import CURRENT, Call
 
-        call = Call(slot, self._config.seconds, partial(self.catalog.priced, model))
+        call = Call(slot, self._config.seconds, partial(self.catalog.priced, model), flight)
         # Each question runs in a task's context of its own or sets this anew: nobody else's is seen.
         CURRENT.set(call)
         extra: dict[str, Any] = {}
@@ -132,8 +136,8 @@ class LanguageModels:
                 **extra,
             )
         except Exception as error:
-            raise translate_error(model, error, call.usage) from error
-        return Answer(data=answer.root, usage=call.usage, seconds=call.seconds)
+            raise translate_error(model, error, flight.usage) from error
+        return Answer(data=answer.root, usage=flight.usage, seconds=call.seconds)
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         client = self._clients.get((provider, mode))

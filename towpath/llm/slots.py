@@ -16,6 +16,7 @@ import httpx2
 from openai import DefaultAsyncHttpxClient
 
 from towpath.core.usage import Usage
+from towpath.llm.flight import Flight
 from towpath.llm.meter import read_usage
 
 
@@ -27,21 +28,21 @@ class Call:
         slot: Of the provider and organization.
         limit: Longest time of one request, in seconds.
         price: Gives a request's tokens their price.
+        flight: What the provider was paid so far, and whether the question may go on.
         seconds: What all requests took so far, without the wait for slots.
-        usage: What the provider was paid so far, whatever became of its answers.
     """
 
     slot: asyncio.Semaphore
     limit: float
     price: Callable[[Usage], Usage]
+    flight: Flight = field(default_factory=Flight)
     seconds: float = 0.0
-    usage: Usage = field(default_factory=Usage)
 
     def count(self, response: httpx2.Response) -> None:
         """Count what a response says that it is paid for: before the SDK or instructor reads, or rejects it."""
         used = read_usage(response.content) if response.is_success else None
         if used is not None:
-            self.usage += self.price(used)
+            self.flight.usage += self.price(used)
 
 
 CURRENT: ContextVar[Call] = ContextVar("towpath_llm_call")
@@ -57,7 +58,9 @@ class SlotClient(DefaultAsyncHttpxClient):
             httpx2.ReadTimeout: The whole answer was not there in time, however it trickled.
         """
         call = CURRENT.get()
+        await call.flight.board(request.content)
         async with call.slot:
+            call.flight.depart()
             started = time.monotonic()
             try:
                 async with asyncio.timeout(call.limit):
