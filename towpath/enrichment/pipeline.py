@@ -16,7 +16,15 @@ from towpath.enrichment.domain.prompts import classification_prompt, note_of
 from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, merge_parts, record_id
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, cost_members
 from towpath.enrichment.fusion_calls import fuse_results
-from towpath.enrichment.records import enrichment_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.records import (
+    call_usage,
+    enrichment_record,
+    fusion_record,
+    merged_result,
+    result_of,
+    result_view,
+    show_call,
+)
 from towpath.enrichment.store.records import load_job_records, write_records
 from towpath.enrichment.types import (
     MIN_SKIP_CONFIDENCE,
@@ -75,10 +83,12 @@ class EntityEnrichment:
             JobNotActiveError: The job has ended.
         """
         await self._load_results()
-        await self._begin()
+        if not self.context.plan.single:
+            await self._emit([self._event(LlmEvent.ENTITY_STARTED, "started", {"entity_label": self._label})])
         self.note = self.context.note
         if not await self._is_of_type():
             return
+        await self._begin_models()
         await run_all([self._ask_model(model) for model in self.context.plan.models if model not in self.results])
         if len(self.left_out) == len(self.context.plan.models):
             raise CostLimitError(self.left_out[0].error_message or "there is no money left")
@@ -116,14 +126,15 @@ class EntityEnrichment:
             if is_complete or (row.success and not row.partial_success):
                 self.results[model] = result_of(row)
 
-    async def _begin(self) -> None:
-        events = []
-        if not self.context.plan.single:
-            events.append(self._event(LlmEvent.ENTITY_STARTED, "started", {"entity_label": self._label}))
+    async def _begin_models(self) -> None:
+        """Tell which models are asked now, once the type is checked: what has begun also comes to an end."""
         self.running = [model for model in self.context.plan.models if model not in self.results]
-        for model in self.running:
-            events.append(self._event(LlmEvent.MODEL_STARTED, f"{model}:started", {"model": model}, current=model))
-        await self._emit(events)
+        await self._emit(
+            [
+                self._event(LlmEvent.MODEL_STARTED, f"{model}:started", {"model": model}, current=model)
+                for model in self.running
+            ]
+        )
 
     async def _is_of_type(self) -> bool:
         """Return whether an entity of a batch is of the schema's type; one that is not is left out, without a wait."""
@@ -234,15 +245,14 @@ class EntityEnrichment:
             "completed_expertises": len(parts),
             "total_expertises": total,
             "success": part.success,
-            "error_message": part.error_message,
-            **part_cost(part),
+            **call_usage(part),
         }
         return self._event(LlmEvent.EXPERTISE_COMPLETED, f"{model}:{part.key}", data, current=model)
 
     async def _store_result(self, result: ModelResult) -> None:
         ref, plan = self.context.ref, self.context.plan
-        breakdown = [part.model_dump(mode="json", exclude={"result"}) for part in result.expertises]
-        data = {**result_view(result), "cancelled": False, "expertise_breakdown": breakdown}
+        breakdown = [show_call(part.model_dump(mode="json", exclude={"result"})) for part in result.expertises]
+        data = {**result_view(result), "expertise_breakdown": breakdown}
         event = self._event(LlmEvent.MODEL_COMPLETED, f"{result.model}:completed", data, current=result.model)
 
         async def write(connection: Connection) -> None:
@@ -398,16 +408,6 @@ async def emit(writer: JobWriter, ref: JobRef, events: Sequence[NewEvent]) -> No
     """Append events that show no decision."""
     if events:
         await writer.write(ref.job_id, lambda connection: append_events(connection, ref, events), lasting=False)
-
-
-def part_cost(part: ExpertiseResult) -> dict[str, float | int]:
-    """Return what a call has cost and how long it took, as events show it."""
-    return {
-        "cost_usd": part.cost_usd,
-        "input_tokens": part.input_tokens,
-        "output_tokens": part.output_tokens,
-        "processing_time_ms": round(part.seconds * 1000),
-    }
 
 
 def _problem(result: ModelResult) -> str:

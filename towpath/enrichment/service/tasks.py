@@ -17,8 +17,15 @@ from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, cost_members
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
-from towpath.enrichment.pipeline import emit, part_cost
-from towpath.enrichment.records import complete_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.pipeline import emit
+from towpath.enrichment.records import (
+    call_usage,
+    complete_record,
+    fusion_record,
+    merged_result,
+    result_of,
+    result_view,
+)
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, write_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
@@ -54,7 +61,9 @@ class LlmTasks:
         draft = draft_schema(samples, threshold=body.sample_commonality_threshold, name=body.name)
         model = params.model
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
-        wording, problem = await self._ask_wording(ref, model, draft, samples, body.language)
+        wording, problem = await self._ask_wording(
+            ref, model, draft, samples, body.language, instructions=body.extra_instructions
+        )
         left_out = max(len(draft["root"]["properties"]) - MAX_WORDED, 0)
         if problem is None and left_out:
             message = f"a model words {MAX_WORDED} fields; the descriptions of {left_out} more are made of their names"
@@ -75,9 +84,16 @@ class LlmTasks:
         return {"schema": content, "schema_id": schema_id and str(schema_id), "suggestions": suggestions}
 
     async def _ask_wording(
-        self, ref: JobRef, model: str, draft: Content, samples: list[dict[str, Any]], language: str, *fields: str
+        self,
+        ref: JobRef,
+        model: str,
+        draft: Content,
+        samples: list[dict[str, Any]],
+        language: str,
+        *fields: str,
+        instructions: str | None = None,
     ) -> tuple[dict[str, Any] | None, str | None]:
-        prompt = wording_prompt(draft, samples, language=language, fields=fields or None)
+        prompt = wording_prompt(draft, samples, language=language, fields=fields or None, instructions=instructions)
         try:
             return await self._ask(ref, model, prompt, "wording"), None
         except ModelError as error:
@@ -150,8 +166,7 @@ class LlmTasks:
                 "completed_expertises": len(parts_by_key),
                 "total_expertises": len(calls),
                 "success": part.success,
-                "error_message": part.error_message,
-                **part_cost(part),
+                **call_usage(part),
             }
             await self._emit(ref, LlmEvent.EXPERTISE_COMPLETED, part.key, data)
         parts = [parts_by_key[call_key(domain)] for domain, _ in calls]
