@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from towpath.core.errors import CostLimitError, ErrorCode, ModelError
+from towpath.core.errors import AnswerAwaitedError, CostLimitError, ErrorCode, ModelError
 from towpath.core.usage import Usage
 from towpath.db.engine import Connection
 from towpath.enrichment.domain.content import entity_label
@@ -37,7 +37,7 @@ from towpath.enrichment.types import (
     Verdict,
 )
 from towpath.jobs.domain import Outcome
-from towpath.jobs.store.event_log import find_written_keys
+from towpath.jobs.store.event_log import find_event, find_written_keys
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.jobs import add_progress
 from towpath.jobs.store.staging import add_failures, settle_item
@@ -160,6 +160,9 @@ class EntityEnrichment:
         model = plan.classification_model
         if model is None:
             return None
+        told = await self._load_check()
+        if told is not None:
+            return None if told["classification"] is None else Classification.model_validate(told["classification"])
         await self._emit([self._event(LlmEvent.CLASSIFICATION_STARTED, "classification", {"model": model})])
         prompt = classification_prompt(plan.content, self.entity)
         usage = Usage()
@@ -197,6 +200,16 @@ class EntityEnrichment:
 
         await context.writer.write(context.ref.job_id, write)
         return classification
+
+    async def _load_check(self) -> dict[str, Any] | None:
+        """Load the check that an earlier try has told of, as its event has it: one that failed is not paid again."""
+        async with self.context.database.transaction() as connection:
+            key = f"{self.context.ref.attempt}:{self._key('classified')}"
+            told = await find_event(connection, self.context.ref.job_id, key)
+        if told is not None:
+            members = {name: told.get(name) or 0 for name in ("input_tokens", "output_tokens")}
+            self.check_usage = Usage(usd=told.get("cost_usd") or 0.0, **members)
+        return told
 
     async def _ask_model(self, model: str) -> None:
         plan = self.context.plan
@@ -419,10 +432,12 @@ async def run_all(steps: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
     """Run steps at once, each to its end, and only then raise: a paid answer of a neighbour is not thrown away.
 
     Raises:
-        BaseException: The first that a step raised; of several to repeat the one that asks for most time.
+        BaseException: The first that a step raised; of several to repeat the one that asks for most time; and only
+            where nothing else was raised, that an answer comes with a batch.
     """
     outcomes = await asyncio.gather(*steps, return_exceptions=True)
-    failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    raised = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    failed = [outcome for outcome in raised if not isinstance(outcome, AnswerAwaitedError)] or raised
     if failed:
         final = [outcome for outcome in failed if not getattr(outcome, "retryable", False)]
         raise final[0] if final else max(failed, key=lambda outcome: getattr(outcome, "retry_after", None) or 0)

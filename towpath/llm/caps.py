@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from typing import TypeVar
+from uuid import UUID
 
 import orjson
 
-from towpath.core.errors import CostLimitError
+from towpath.core.errors import AnswerAwaitedError, CostLimitError
 from towpath.db.engine import Connection, Database
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef
@@ -25,10 +27,13 @@ from towpath.llm.flight import Flight
 from towpath.llm.store.reservations import free_reservation, read_room, renew_reservations, write_reservation
 from towpath.llm.types import Prompt
 
+Result = TypeVar("Result")
 logger = logging.getLogger("towpath.llm")
 
 LEASE_SECONDS = 90.0
 """So long after its worker's death what a call has set aside is free again."""
+BATCH_LEASE_SECONDS = 30.0 * 3600
+"""Providers give a batch 24 hours."""
 POLL_SECONDS = 1.0
 
 
@@ -64,22 +69,24 @@ class Caps:
         self._freed: dict[UUID, asyncio.Event] = {}
         self._renewer: asyncio.Task[None] | None = None
 
-    async def reserve(self, ref: JobRef, model: str, prompt: Prompt, *, least: int | None = None) -> Hold:
+    async def reserve(
+        self, ref: JobRef, model: str, prompt: Prompt, reservation: UUID, *, least: int | None = None
+    ) -> Hold:
         """Set aside what a call may cost at most; waits while others of the job are in flight.
 
         Args:
             ref: The job.
             model: Who is asked.
             prompt: What is asked.
+            reservation: Its name; one of that name is replaced.
             least: How short the answer's room may be made where there is no money for more; None: it is as asked.
 
         Raises:
             CostLimitError: There is no room for it, and none will come.
         """
-        reservation = uuid4()
 
         async def set_aside(connection: Connection) -> Hold | CostLimitError | None:
-            room = await read_room(connection, ref.job_id)
+            room = await read_room(connection, ref.job_id, but=reservation)
             if room is None:
                 return Hold(None, ref.job_id, prompt)
             tokens = prompt.most_tokens
@@ -97,7 +104,7 @@ class Caps:
 
         while True:
             freed = self._freed.setdefault(ref.job_id, asyncio.Event())
-            outcome = await self._writer.write(ref.job_id, set_aside)
+            outcome = await self._write(ref.job_id, reservation, set_aside)
             if isinstance(outcome, Hold):
                 if outcome.id is not None:
                     self._hold(outcome.id, ref.job_id)
@@ -107,6 +114,38 @@ class Caps:
             # Another worker's calls are seen by looking again.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(freed.wait(), POLL_SECONDS)
+
+    async def _write(
+        self, job_id: UUID, reservation: UUID, effect: Callable[[Connection], Awaitable[Result]]
+    ) -> Result:
+        try:
+            return await self._writer.write(job_id, effect)
+        except asyncio.CancelledError:
+            # It may be committed all the same.
+            await free_reservation(self._database, reservation)
+            raise
+
+    async def reserve_for_batch(self, ref: JobRef, model: str, prompt: Prompt, reservation: UUID) -> None:
+        """Set aside what a call may cost that is to go into a batch; its booking frees it, hours later.
+
+        Raises:
+            AnswerAwaitedError: There is no room as long as others are in flight.
+            CostLimitError: There is no room for it, and none will come.
+        """
+
+        async def set_aside(connection: Connection) -> CostLimitError | AnswerAwaitedError | None:
+            room = await read_room(connection, ref.job_id, but=reservation)
+            needed = max_price(self._catalog, model, prompt)
+            if room is not None and needed > room.left:
+                if room.reserved > 0:
+                    return AnswerAwaitedError(f"{model} is asked when others have been answered")
+                return _refusal(model, room.left, needed)
+            await write_reservation(connection, reservation, ref.job_id, needed, BATCH_LEASE_SECONDS)
+            return None
+
+        refusal = await self._writer.write(ref.job_id, set_aside)
+        if refusal is not None:
+            raise refusal
 
     async def admit(self, hold: Hold, model: str, flight: Flight, body: bytes) -> None:
         """Set aside what a further request may cost, in place of what was set aside for the one before it.

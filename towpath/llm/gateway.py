@@ -15,6 +15,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from towpath.core.errors import ErrorCode, ModelError
@@ -24,12 +25,19 @@ from towpath.jobs.patience import Patience
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef
 from towpath.llm import Catalog, LanguageModels
+from towpath.llm.batches.choice import plan_of
+from towpath.llm.batches.collecting import collect, is_collecting
+from towpath.llm.batches.types import BatchPlan
 from towpath.llm.caps import Caps, Hold
 from towpath.llm.flight import Flight
 from towpath.llm.store.answers import answer_digest
 from towpath.llm.store.attachments import get_attachments
 from towpath.llm.store.ledger import ANSWERED, Line, book, find_known
+from towpath.llm.store.reservations import reservation_of
 from towpath.llm.types import Answer, ImagePart, Prompt, Site
+
+if TYPE_CHECKING:
+    from towpath.llm.batches.exchange import Exchange
 
 logger = logging.getLogger("towpath.llm")
 
@@ -72,6 +80,11 @@ class LlmGateway:
         """Return what is known of the models."""
         return self._models.catalog
 
+    @property
+    def batch_plan(self) -> BatchPlan:
+        """Return how a job waits whose calls go through batches."""
+        return plan_of(self._models.config)
+
     async def ask(
         self,
         ref: JobRef,
@@ -104,15 +117,31 @@ class LlmGateway:
             CostLimitError: It could cost more than is left of the job's cap.
             ModelError: No usable answer; `retryable` while the model is waited for. Its usage is what this site has
                 paid for the question.
+            AnswerAwaitedError: In collecting mode: the answer comes with a batch.
         """
         own: UUID | None = ref.job_id if bypass else None
         digest = answer_digest(model, prompt, own=own)
         known = await find_known(self._database, ref, digest, site)
         if known.answer is not None:
             return known.answer
+        key = reservation_of(ref, digest, site)
         question = _Question(ref, model, prompt, site, digest, plain_json, repairs, least_tokens)
+        exchange = None
+        if is_collecting() and self.catalog.has_batches(model):
+            exchange = await collect(
+                self._database,
+                self._models,
+                ref,
+                model,
+                prompt,
+                digest,
+                site,
+                plain_json=plain_json,
+                is_booked=known.spent != Usage(),
+                admit=None if known.cap is None else partial(self._caps.reserve_for_batch, ref, model, prompt, key),
+            )
         flight = Flight()
-        buying = asyncio.create_task(self._buy(question, flight, has_cap=known.cap is not None))
+        buying = asyncio.create_task(self._buy(question, flight, exchange, has_cap=known.cap is not None))
         self._flights.add(buying)
         buying.add_done_callback(self._note_landed)
         try:
@@ -146,12 +175,16 @@ class LlmGateway:
             # Whoever was cancelled does not ask for it.
             flight.exception()
 
-    async def _buy(self, question: _Question, flight: Flight, *, has_cap: bool) -> Answer:
+    async def _buy(self, question: _Question, flight: Flight, exchange: Exchange | None, *, has_cap: bool) -> Answer:
         """Ask a provider, and book what it was paid, whatever became of its answer."""
         hold = Hold(None, question.ref.job_id, question.prompt)
         if has_cap:
-            least = question.least_tokens
-            hold = await self._caps.reserve(question.ref, question.model, question.prompt, least=least)
+            key = reservation_of(question.ref, question.digest, question.site)
+            # What a batch has brought is paid for, whatever is left.
+            hold = Hold(key, question.ref.job_id, question.prompt)
+            if exchange is None:
+                least = question.least_tokens
+                hold = await self._caps.reserve(question.ref, question.model, question.prompt, key, least=least)
             flight.admit = partial(self._caps.admit, hold, question.model, flight)
         answer: Answer | None = None
         failure: BaseException | None = None
@@ -162,6 +195,7 @@ class LlmGateway:
                 hold.prompt,
                 plain_json=question.plain_json,
                 repairs=question.repairs,
+                exchange=exchange,
                 flight=flight,
             )
         except BaseException as error:

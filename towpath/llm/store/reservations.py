@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from towpath.db.engine import Connection, Database
+from towpath.jobs.types import JobRef
+from towpath.llm.types import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,11 @@ class Room:
 
     left: float
     reserved: float
+
+
+def reservation_of(ref: JobRef, digest: bytes, site: Site) -> UUID:
+    """Return the id of what is set aside for a question: the same in every try, and for whoever books its answer."""
+    return uuid5(ref.job_id, f"{digest.hex()}:{site.purpose}:{site.item}")
 
 
 async def read_room(connection: Connection, job_id: UUID, *, but: UUID | None = None) -> Room | None:
