@@ -102,6 +102,8 @@ WORKFLOWS: list[type] = [
     ReconcileWorkflow,
 ]
 GRACE = timedelta(seconds=20)
+DRAIN_SECONDS = 10.0
+"""So long after it a request may take whose caller was stopped, for its answer to be kept and booked."""
 STICKY = timedelta(seconds=3)
 """After so long another worker takes a workflow's task: that is what its client waits for when one was killed."""
 RECONCILE_EVERY = timedelta(seconds=30)
@@ -149,6 +151,7 @@ class Parts:
     webhooks: WebhookActivities
     webhook_client: GuardedClient
     client: GuardedClient
+    llm_gateway: LlmGateway
     models: LanguageModels
     batches: BatchService
     batch_steps: BatchActivities
@@ -243,6 +246,7 @@ class Parts:
                     database,
                     LineModels(models, embeddings),
                     patience,
+                    llm_gateway.writer,
                     page_lines=settings.served_chunk,
                     max_lines=settings.served_max_requests,
                     max_line_bytes=settings.served_request_max_bytes,
@@ -257,6 +261,7 @@ class Parts:
             webhooks=WebhookActivities(DeliverySender(database, webhook_client, vault)),
             webhook_client=webhook_client,
             client=client,
+            llm_gateway=llm_gateway,
             models=models,
             batches=batches,
             batch_steps=BatchActivities(batches),
@@ -343,6 +348,8 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(parts.fetcher.close)
         stack.push_async_callback(parts.documents.close)
         stack.push_async_callback(parts.embeddings.close)
+        # After the workers have stopped, and before what it needs is closed.
+        stack.push_async_callback(parts.llm_gateway.drain, DRAIN_SECONDS)
         for queue in queues:
             await stack.enter_async_context(make_worker(client, queue, parts, settings))
         if Queue.ENGINE in queues:

@@ -5,13 +5,13 @@ They go through the same SDKs, slots and prices as all others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from towpath.core.errors import ErrorCode, ModelError, TowpathError
 from towpath.core.json_values import read_json
 from towpath.core.usage import Usage
+from towpath.llm.flight import Flight
 from towpath.llm.models import LanguageModels
 
 ANSWER_ID = "x-request-id"
@@ -47,9 +47,7 @@ class PlainRequests:
     def __init__(self, models: LanguageModels) -> None:
         self._models = models
 
-    async def send(
-        self, organization: str, model: str, path: str, body: dict[str, Any], *, on_sent: Callable[[], None]
-    ) -> Reply:
+    async def send(self, organization: str, model: str, path: str, body: dict[str, Any], *, flight: Flight) -> Reply:
         """Send a request, and return what is answered, also where it is refused.
 
         Args:
@@ -57,7 +55,7 @@ class PlainRequests:
             model: The model key.
             path: Within the provider's API, such as `/chat/completions`.
             body: What is sent, the provider's name of the model included.
-            on_sent: Called when it leaves: from then on it is paid.
+            flight: Tells whether it has left, and what was paid.
 
         Raises:
             ModelError: There is no answer now (`retryable`), or none that can be read, or the key is refused.
@@ -69,25 +67,24 @@ class PlainRequests:
         from towpath.llm.faults import translate_error
         from towpath.llm.slots import CURRENT
 
-        sdk, call = await self._models.open_sdk(organization, model)
-        call.on_sent = on_sent
+        sdk, call = await self._models.open_sdk(organization, model, flight)
         # Each request runs in a task's context of its own: nobody else's call is seen.
         CURRENT.set(call)
         try:
             response: httpx2.Response = await sdk.post(path, body=body, cast_to=httpx2.Response)
         except (openai.APIStatusError, anthropic.APIStatusError) as error:
-            translated = translate_error(model, error, call.usage)
+            translated = translate_error(model, error, flight.usage)
             if translated.retryable or error.status_code in REJECTED_KEY:
                 raise translated from error
             answer_id = error.response.headers.get(ANSWER_ID)
-            return Reply(error.status_code, _error_body(error), answer_id, call.usage, call.seconds)
+            return Reply(error.status_code, _error_body(error), answer_id, flight.usage, call.seconds)
         except Exception as error:
-            raise translate_error(model, error, call.usage) from error
+            raise translate_error(model, error, flight.usage) from error
         return Reply(
             response.status_code,
-            _read_object(model, response.content, call.usage),
+            _read_object(model, response.content, flight.usage),
             response.headers.get(ANSWER_ID) or response.headers.get("request-id"),
-            call.usage,
+            flight.usage,
             call.seconds,
         )
 

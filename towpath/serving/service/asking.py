@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from towpath.core.errors import BadInputError, TowpathError
 from towpath.core.json_values import parse_json, write_json
 from towpath.core.usage import Usage
 from towpath.llm import Catalog, LanguageModels
+from towpath.llm.flight import Flight
 from towpath.llm.plain import PlainRequests, Reply
 from towpath.llm.types import WireFormat, split_key
 from towpath.serving.domain.anthropic_format import translate_answer, translate_request
@@ -64,7 +64,7 @@ class LineModels:
         return resolve_chat_model(self._catalog, name)
 
     async def ask(
-        self, organization: str, endpoint: str, line: OpenLine, request_id: str, *, on_sent: Callable[[], None]
+        self, organization: str, endpoint: str, line: OpenLine, request_id: str, *, flight: Flight
     ) -> LineAnswer:
         """Ask the model of a line.
 
@@ -73,7 +73,7 @@ class LineModels:
             endpoint: The endpoint of the batch.
             line: The line.
             request_id: The request's name, where its provider gives it none.
-            on_sent: Called when it leaves: from then on it is paid.
+            flight: Tells whether it has left, and what was paid.
 
         Raises:
             BadInputError: The model cannot do what the line asks for.
@@ -81,10 +81,10 @@ class LineModels:
         """
         body = parse_json(line.body)
         if endpoint == EMBEDDINGS:
-            on_sent()
+            flight.depart()
             reply = await self._embeddings.answer(line.model, body)
         else:
-            reply = await self._complete(organization, line.model, body, on_sent)
+            reply = await self._complete(organization, line.model, body, flight)
         return LineAnswer(
             status=reply.status,
             request_id=reply.request_id or request_id,
@@ -93,16 +93,14 @@ class LineModels:
             reasoning_tokens=_reasoning_tokens(reply.body),
         )
 
-    async def _complete(
-        self, organization: str, model: str, body: dict[str, Any], on_sent: Callable[[], None]
-    ) -> Reply:
+    async def _complete(self, organization: str, model: str, body: dict[str, Any], flight: Flight) -> Reply:
         provider, name = split_key(model)
         known = self._catalog.provider(provider)
         if known is None or known.api is not WireFormat.ANTHROPIC:
             request = {**body, "model": name}
-            return await self._plain.send(organization, model, "/chat/completions", request, on_sent=on_sent)
+            return await self._plain.send(organization, model, "/chat/completions", request, flight=flight)
         request = {**translate_request(body), "model": name}
-        reply = await self._plain.send(organization, model, "/v1/messages", request, on_sent=on_sent)
+        reply = await self._plain.send(organization, model, "/v1/messages", request, flight=flight)
         if reply.status >= 300:
             return reply
         answer = translate_answer(reply.body, created=int(time.time()))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from towpath.llm.flight import Flight
 
 
 class Departures:
@@ -12,22 +14,24 @@ class Departures:
 
     Attributes:
         tasks: Each asks and keeps what is answered.
-        sent: The numbers of those that have left: from then on they are paid.
+        flights: Tell which have left: from then on they are paid.
     """
 
     def __init__(self) -> None:
         self.tasks: dict[int, asyncio.Task[None]] = {}
-        self.sent: set[int] = set()
+        self.flights: dict[int, Flight] = {}
 
-    def add(self, number: int, request: Coroutine[Any, Any, None]) -> None:
+    def add(self, number: int, ask: Callable[[Flight], Coroutine[Any, Any, None]]) -> None:
         """Let a request go as soon as there is room for it."""
-        self.tasks[number] = asyncio.create_task(request)
+        flight = self.flights[number] = Flight()
+        self.tasks[number] = asyncio.create_task(ask(flight))
 
     def drop_unsent(self) -> None:
         """Drop the requests that have not left."""
-        for number, task in self.tasks.items():
-            if number not in self.sent:
-                task.cancel()
+        for number, flight in self.flights.items():
+            flight.is_stopped = True
+            if flight.is_waiting:
+                self.tasks[number].cancel()
 
     async def finish(self, seconds: float) -> None:
         """Drop the requests that have not left, and wait for the others, so long at most."""

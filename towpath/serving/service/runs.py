@@ -7,6 +7,7 @@ what has no answer yet. A batch that is cancelled or expires keeps what it has, 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
@@ -15,7 +16,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from temporalio import activity
 
-from towpath.core.errors import ErrorCode, JobFaultError, ModelError, NotFoundError, TowpathError
+from towpath.core.errors import ErrorCode, JobFaultError, JobNotActiveError, ModelError, NotFoundError, TowpathError
 from towpath.core.json_stream import LineSplitter
 from towpath.core.usage import Usage
 from towpath.db.engine import Connection, Database
@@ -25,7 +26,10 @@ from towpath.jobs.store.jobs import add_progress, assert_active, load_total, rec
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.store.writer import JobWriter
-from towpath.jobs.types import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
+from towpath.jobs.types import FailedItem, JobRef, PagePlan, PageTask, Progress
+from towpath.llm.flight import Flight
+from towpath.llm.store.ledger import ANSWERED, Line, book
+from towpath.llm.types import Purpose, Site
 from towpath.serving.domain.lines import MAX_PROBLEMS, BatchLine, LineError, LineReader
 from towpath.serving.domain.numbers import LineNumbers
 from towpath.serving.service.asking import LineModels, failed_answer
@@ -60,6 +64,7 @@ class BatchRuns:
         database: Where batches are.
         models: What their lines ask.
         patience: How long a model that does not answer is waited for.
+        writer: Writes to jobs; what is booked goes through it too.
         page_lines: Lines of a page, the unit of asking.
         max_lines: How many lines a file may have.
         max_line_bytes: How large one may be.
@@ -72,6 +77,7 @@ class BatchRuns:
         database: Database,
         models: LineModels,
         patience: Patience,
+        writer: JobWriter,
         *,
         page_lines: int,
         max_lines: int,
@@ -82,7 +88,7 @@ class BatchRuns:
         self._database = database
         self._models = models
         self._patience = patience
-        self._writer = JobWriter(database)
+        self._writer = writer
         self._page_lines = page_lines
         self._max_lines = max_lines
         self._max_line_bytes = max_line_bytes
@@ -186,7 +192,7 @@ class BatchRuns:
             total = await load_total(connection, ref)
         leaving = Departures()
         for line in waiting:
-            leaving.add(line.number, self._ask_line(ref, batch.endpoint, total, line, leaving))
+            leaving.add(line.number, partial(self._ask_line, ref, batch.endpoint, total, line, leaving))
         try:
             _, late = await asyncio.wait(leaving.tasks.values(), timeout=seconds)
             if late:
@@ -203,32 +209,49 @@ class BatchRuns:
         if errors := leaving.errors():
             raise next((error for error in errors if not isinstance(error, TowpathError)), errors[0])
 
-    async def _ask_line(self, ref: JobRef, endpoint: str, total: int, line: OpenLine, leaving: Departures) -> None:
+    async def _ask_line(
+        self, ref: JobRef, endpoint: str, total: int, line: OpenLine, leaving: Departures, flight: Flight
+    ) -> None:
         request_id = f"req_{uuid5(NAMESPACE_OID, f'{ref.job_id}/{line.number}/{ref.attempt}').hex}"
-        on_sent = partial(leaving.sent.add, line.number)
+        outcome = ANSWERED
         try:
-            answer = await self._models.ask(ref.organization, endpoint, line, request_id, on_sent=on_sent)
+            answer = await self._models.ask(ref.organization, endpoint, line, request_id, flight=flight)
         except TowpathError as error:
+            usage = error.usage if isinstance(error, ModelError) else Usage()
             final = await self._patience.judge(ref, line.model, f"line {line.number}", error)
             if final.retryable:
+                await self._book(_booking(ref, line, usage, final.code))
                 raise final from error
-            answer = failed_answer(final, request_id, error.usage if isinstance(error, ModelError) else Usage())
+            answer, outcome = failed_answer(final, request_id, usage), final.code.value
         except Exception as error:
             code, message = judge_item_failure(error, f"line {line.number} of {show_batch_id(ref.job_id)}")
-            answer = failed_answer(JobFaultError(message, code=code), request_id, Usage())
-        keep = partial(self._keep, ref=ref, total=total, line=line, answer=answer)
-        if await self._writer.write(ref.job_id, keep):
+            answer, outcome = failed_answer(JobFaultError(message, code=code), request_id, Usage()), code.value
+        booking = _booking(ref, line, answer.usage, outcome)
+        keep = partial(self._keep, ref=ref, total=total, line=line, answer=answer, booking=booking)
+        try:
+            is_cancelling = await self._writer.write(ref.job_id, keep)
+        except JobNotActiveError:
+            await self._book(booking)
+            raise
+        if is_cancelling:
             # The cancel itself comes with a heartbeat, a second later.
             leaving.drop_unsent()
 
+    async def _book(self, booking: Line) -> None:
+        """Book what was paid for no answer, or for one that comes when the batch has ended."""
+        if booking.usage != Usage():
+            await self._writer.write(booking.ref.job_id, lambda connection: book(connection, booking, None))
+
     @staticmethod
-    async def _keep(connection: Connection, *, ref: JobRef, total: int, line: OpenLine, answer: LineAnswer) -> bool:
-        """Keep an answer, and count it, once; return whether the job is being cancelled."""
+    async def _keep(
+        connection: Connection, *, ref: JobRef, total: int, line: OpenLine, answer: LineAnswer, booking: Line
+    ) -> bool:
+        """Keep an answer, book it, and count it, once; return whether the job is being cancelled."""
+        if booking.usage != Usage():
+            await book(connection, booking, None)
         if await lines.keep_answer(connection, ref.job_id, line.number, answer):
             change = Progress(processed=1, succeeded=int(answer.succeeded), failed=int(not answer.succeeded))
-            usage = answer.usage
-            cost = Cost(usd=usage.usd, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
-            await add_progress(connection, ref, change, fraction=1 / total, cost=cost)
+            await add_progress(connection, ref, change, fraction=1 / total)
             if not answer.succeeded:
                 message = f"{line.model} answered {answer.status}; the error file has what it said"
                 code = ErrorCode.MODEL_REFUSED if answer.status < 500 else ErrorCode.MODEL_ERROR
@@ -276,6 +299,12 @@ class BatchRuns:
             lifetime=lasting,
         )
         return row.id
+
+
+def _booking(ref: JobRef, line: OpenLine, usage: Usage, outcome: str) -> Line:
+    """Return the line of the ledger for a request: named before it is written, so that it is written once."""
+    site = Site(Purpose.REQUEST, line.number)
+    return Line(ref, line.model, hashlib.sha256(line.body).digest(), site, usage, outcome)
 
 
 def _status_of(ending: Ending, *, is_whole: bool) -> BatchStatus:
