@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.embedding_server import DIMENSIONS, KEY, EmbeddingServer, embedding_server, vector_of
-from towpath.core.errors import BadInputError, JobFaultError, TooManyError
+from towpath.core.errors import BadInputError, JobFaultError, TooManyError, TowpathError
 from towpath.vectors.embedding.requests import EmbeddingRequests
 from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
 
@@ -47,7 +47,7 @@ async def test_a_request_is_passed_on_as_it_is_but_for_the_model(
     [((429, {"Retry-After": "7"}), TooManyError), ((400, {}), BadInputError), ((404, {}), JobFaultError)],
 )
 async def test_what_the_endpoint_refuses_is_an_error_of_ours(
-    remote: EmbeddingRequests, server: EmbeddingServer, script: tuple[int, dict[str, str]], error: type[Exception]
+    remote: EmbeddingRequests, server: EmbeddingServer, script: tuple[int, dict[str, str]], error: type[TowpathError]
 ) -> None:
     server.script = [script]
 
