@@ -1,0 +1,35 @@
+"""Where an entity comes from, as an expression over its row: what names it, or what training has found to tell."""
+
+from __future__ import annotations
+
+from towpath.entities.domain.matching.splits import MAX_ID_DIGITS
+from towpath.entities.store.indexes import Index
+from towpath.entities.types import SplitBy
+
+STORED = "source"
+_ID = "(id_json::json #>> '{}')"
+_BATCH = "'batch ' || lpad(to_hex(batch), 8, '0')"
+_ID_FORM = f"""'ids of ' || concat_ws(', ', CASE WHEN {_ID} ~ '[A-Za-z]' THEN 'letters' END,
+    CASE WHEN {_ID} ~ '[0-9]' THEN 'digits' END, CASE WHEN {_ID} ~ '[^A-Za-z0-9]' THEN 'signs' END)"""
+
+
+def source_expression(index: Index) -> str:
+    """Return the SQL of the source of a row of `entities`; `InferredStructure.name_source` says the same of an entity.
+
+    Nothing of a user's is in it.
+    """
+    split = index.split
+    if split is None:
+        return STORED
+    if split.by is SplitBy.BATCH:
+        return _BATCH
+    if split.by is SplitBy.ID_FORM:
+        return _ID_FORM
+    if split.by is SplitBy.ID_ORDER and split.id_bound is not None:
+        return _by_order(split.id_bound)
+    return STORED
+
+
+def _by_order(bound: int) -> str:
+    return f"""CASE WHEN {_ID} ~ '^[0-9]{{1,{MAX_ID_DIGITS}}}$' THEN
+        CASE WHEN {_ID}::bigint < {bound:d} THEN 'ids below {bound:d}' ELSE 'ids from {bound:d}' END END"""
