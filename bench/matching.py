@@ -59,7 +59,9 @@ class Run:
     def split_by(self, inferred: m.InferredStructure) -> None:
         """Take for sources what training has found them to be."""
         rows = zip(self.prepared, self.data.rows, strict=True)
-        self._number_sources([inferred.name_source(entity.source, str(row["id"]), None) for entity, row in rows])
+        self._number_sources(
+            [inferred.name_source(entity.source, str(row["id"]), None, entity.values) for entity, row in rows]
+        )
 
     def _number_sources(self, sources: list[str | None]) -> None:
         self.source_names = sorted({source for source in sources if source is not None})

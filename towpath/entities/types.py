@@ -122,6 +122,8 @@ class SplitBy(StrEnum):
     """Whether their ids are of digits, letters or both, and whether they have other signs."""
     ID_ORDER = "idOrder"
     """Whether the number that is their id is below a bound."""
+    STYLE = "style"
+    """How they are written: which fields are filled, and how long they are."""
 
 
 class InferredView(Wire):
@@ -133,7 +135,7 @@ class InferredView(Wire):
         default=SplitBy.SOURCE,
         description="What tells the sources apart: `source`, a field or a word in the ids names them; `batch`, each "
         "came in a batch of its own; `idForm`, their ids are of digits, of letters or of both; `idOrder`, their ids "
-        "are numbers below and above a bound.",
+        "are numbers below and above a bound; `style`, they are written in two ways.",
     )
 
 

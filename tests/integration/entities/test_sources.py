@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.integration.entities.rig import Rig
-from towpath.db.engine import Connection
+from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import InferredStructure, entity_uid
+from towpath.entities.domain.matching.styles import Style
 from towpath.entities.store.indexes import find_index
 from towpath.entities.store.pairs import read_components
 from towpath.entities.store.postings import read_sources
@@ -32,10 +33,16 @@ async def number_batches(connection: Connection, index_no: int) -> None:
 
 
 @pytest.mark.parametrize("by", list(SplitBy))
-async def test_the_source_is_the_same_by_sql_as_by_the_function(rig: Rig, by: SplitBy) -> None:
-    await rig.make({"name": "text"})
-    await rig.fill([{"id": one, "name": f"thing {place}"} for place, one in enumerate(IDS)])
-    structure = InferredStructure(clean_sources=[], confidence=1.0, by=by, id_bound=42)
+async def test_the_source_is_the_same_by_sql_as_by_the_function(database: Database, by: SplitBy) -> None:
+    rig = await Rig(database).make({"name": "text", "note": "text"})
+    await rig.fill(
+        [
+            {"id": one, "name": f"thing {'été ' * (place % 5)}{10**place}", "note": "日本 7" if place % 3 else None}
+            for place, one in enumerate(IDS)
+        ]
+    )
+    style = Style(weights=[0.25, 1.0, -0.5, -0.7, 1.5, -0.1, 0.0, 0.2], bound=1.2)
+    structure = InferredStructure(clean_sources=[], confidence=1.0, by=by, id_bound=42, style=style)
     async with rig.database.transaction() as connection:
         index = await find_index(connection, rig.organization, rig.name)
         await number_batches(connection, index.index_no)
@@ -53,10 +60,10 @@ async def test_the_source_is_the_same_by_sql_as_by_the_function(rig: Rig, by: Sp
 
     assert sorted(ids) == sorted(map(str, IDS))
     expected = [
-        structure.name_source(named, external_id, None if batch < 0 else batch)
-        for named, external_id, batch in zip(plain.sources, ids, batches.tolist(), strict=True)
+        structure.name_source(named, external_id, None if batch < 0 else batch, values)
+        for named, external_id, batch, values in zip(plain.sources, ids, batches.tolist(), plain.values, strict=True)
     ]
-    assert len(set(expected)) > 2
+    assert len(set(expected)) >= 2
     assert stored.sources == expected
     of_uid = dict(zip(uids.tolist(), expected, strict=True))
     assert {

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.shops import numbered, shelved, two_shops
 from tests.unit.entities.builders import index, persons, sample
-from towpath.entities.domain.matching import InferredStructure, entity_uid, train
+from towpath.entities.domain.matching import InferredStructure, entity_uid, prepare, train
 from towpath.entities.types import IndexConfig, SplitBy
 
 PRODUCT = {"title": "text", "maker": "string", "code": "string"}
@@ -44,8 +44,8 @@ def test_two_lists_that_are_numbered_one_after_the_other_are_told_apart() -> Non
     assert (found.by, found.id_bound) == (SplitBy.ID_ORDER, len(first))
     assert found.clean_sources == [f"ids below {len(first)}", f"ids from {len(first)}"]
     assert 0.5 <= found.confidence <= 1.0
-    assert found.name_source(None, str(len(first)), None) == f"ids from {len(first)}"
-    assert found.name_source(None, "x7", None) is None
+    assert found.name_source(None, str(len(first)), None, ()) == f"ids from {len(first)}"
+    assert found.name_source(None, "x7", None, ()) is None
 
 
 def test_two_batches_are_told_apart_whatever_the_ids() -> None:
@@ -59,8 +59,8 @@ def test_two_batches_are_told_apart_whatever_the_ids() -> None:
 
     assert found is not None
     assert (found.by, found.clean_sources) == (SplitBy.BATCH, ["batch 00000007", "batch 000000ff"])
-    assert found.name_source("elsewhere", "7", 255) == "batch 000000ff"
-    assert found.name_source("elsewhere", "7", None) is None
+    assert found.name_source("elsewhere", "7", 255, ()) == "batch 000000ff"
+    assert found.name_source("elsewhere", "7", None, ()) is None
 
 
 def test_ids_of_another_form_tell_two_lists_apart() -> None:
@@ -77,6 +77,36 @@ def test_ids_of_another_form_tell_two_lists_apart() -> None:
 
     assert found is not None
     assert (found.by, found.clean_sources) == (SplitBy.ID_FORM, ["ids of digits", "ids of letters"])
+
+
+def written(rows: list[Row], pairs: set[tuple[str, str]]) -> tuple[list[Row], set[tuple[str, str]]]:
+    """The rows of two shops that write in two ways, hardly a title alike, under plain numbers in a random order."""
+    chance = random.Random(8)
+    told = [
+        {**row, "note": "as good as new" if chance.random() < 0.9 else None}
+        if row["id"].startswith("one")
+        else {
+            **row,
+            "title": f"{' '.join(row['title'].split()[: chance.choice((1, 2))])} {chance.choice(('set', 'pack', 'unit'))}",
+            "maker": row["maker"] if chance.random() < 0.2 else None,
+            "note": None,
+        }
+        for row in rows
+    ]
+    return numbered(scattered(told), pairs)
+
+
+def test_two_lists_without_a_trace_are_told_apart_by_how_they_are_written() -> None:
+    plain, numbers = written(*two_shops(500))
+    config = index(**PRODUCT, note="text")
+
+    found = structure(plain, config)
+
+    assert found is not None
+    assert (found.by, len(found.clean_sources)) == (SplitBy.STYLE, 2)
+    entities = {str(row["id"]): prepare(row, config) for row in plain}
+    names = {one: found.name_source(None, one, None, entity.values) for one, entity in entities.items()}
+    assert sum(names[left] != names[right] for left, right in numbers) >= 0.9 * len(numbers)
 
 
 @pytest.mark.parametrize("parts", [2, 4, 10])

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from towpath.entities.domain.matching.calibration import Candidates
 from towpath.entities.domain.matching.levels import Floats
+from towpath.entities.domain.matching.styles import LEAST_SPREAD, TRAITS, Style, describe, find_style, name_styles
 from towpath.entities.types import SplitBy
 
 Values = Sequence[str | None]
@@ -38,12 +40,14 @@ class Split:
         names: The sources by number.
         sources: The number of each entity's source; -1: none.
         bound: By `SplitBy.ID_ORDER`, the first id of the second source.
+        style: By `SplitBy.STYLE`, what tells the two ways of writing apart.
     """
 
     by: SplitBy
     names: Sequence[str]
     sources: Int32s
     bound: int | None = None
+    style: Style | None = None
 
 
 def name_batch(batch: int) -> str:
@@ -65,7 +69,7 @@ def name_id_range(external_id: str, bound: int) -> str | None:
 
 
 def propose_splits(ids: Sequence[str] | None, batches: Int64s | None, values: Sequence[Values]) -> list[Split]:
-    """Return the splits that ids and batches of entities suggest, none twice.
+    """Return the splits that ids and batches of entities suggest.
 
     Args:
         ids: Of each entity, as it was sent; None: not known.
@@ -83,6 +87,20 @@ def propose_splits(ids: Sequence[str] | None, batches: Int64s | None, values: Se
     return [split for split in splits if len(split.names) > 1]
 
 
+def propose_style(values: Sequence[Values], evidence: Floats, candidates: Candidates) -> list[Split]:
+    """Return the split by the way of writing, if there are two ways.
+
+    Args:
+        values: Normalised values of each entity.
+        evidence: Of each candidate pair, in bits.
+        candidates: The pairs.
+    """
+    style = find_style(values, evidence, candidates)
+    if style is None:
+        return []
+    return [replace(_name(SplitBy.STYLE, name_styles(values, style)), style=style)]
+
+
 def _name(by: SplitBy, names: Sequence[str | None], bound: int | None = None) -> Split:
     known = sorted({name for name in names if name is not None})
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(known)}
@@ -97,7 +115,7 @@ def _find_bound(ids: Sequence[str], values: Sequence[Values]) -> int | None:
     at = np.flatnonzero(is_numbered)
     numbers = np.array([int(ids[place]) for place in at.tolist()], dtype=np.int64)
     order = np.argsort(numbers, kind="stable")
-    traits = _describe(values)[at[order]]
+    traits = _standardise(describe(values))[at[order]]
     total = len(order)
     before = np.arange(1, total)
     # How much of each trait's variance lies between what is below a bound and what is above it.
@@ -109,22 +127,12 @@ def _find_bound(ids: Sequence[str], values: Sequence[Values]) -> int | None:
     return int(numbers[order][int(np.argmax(between)) + 1])
 
 
-def _describe(values: Sequence[Values]) -> Floats:
-    """Return entities x traits of how they are written, each with mean 0 and variance 1: what is filled, how long."""
-    columns: list[Floats] = []
-    for number in range(len(values[0]) if len(values) else 0):
-        column = [row[number] for row in values]
-        filled = np.array([value is not None for value in column], dtype=np.float64)
-        columns.append(filled)
-        for trait in (
-            [len(value) if value else 0 for value in column],
-            [value.count(" ") if value else 0 for value in column],
-            [sum(map(str.isdigit, value)) if value else 0 for value in column],
-        ):
-            measured = np.log1p(np.array(trait, dtype=np.float64))
-            mean = measured[filled > 0].mean() if filled.any() else 0.0
-            columns.append(np.where(filled > 0, measured, mean))
-    traits = np.stack(columns, axis=1) if columns else np.zeros((len(values), 1))
+def _standardise(traits: Floats) -> Floats:
+    """Return traits of mean 0 and variance 1; of an empty field, its sizes say nothing."""
+    traits = traits.copy()
+    for start in range(0, traits.shape[1] - TRAITS + 1, TRAITS):
+        sizes, filled = traits[:, start + 1 : start + TRAITS], traits[:, start] > 0.0
+        sizes[~filled] = sizes[filled].mean(axis=0) if filled.any() else 0.0
     spread = traits.std(axis=0)
-    usable = spread > 1e-9
+    usable = spread > LEAST_SPREAD
     return np.asarray((traits[:, usable] - traits[:, usable].mean(axis=0)) / spread[usable])

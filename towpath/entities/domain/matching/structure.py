@@ -35,11 +35,16 @@ MAX_DISAGREEMENT = 2.2
 """How many times as many partners one source may count as another."""
 MAX_PAIRED_WITHIN = 0.25
 """So many entities may have a partner in their own source, for each that has one in another."""
+ENOUGH_PAIRED = 0.9
+"""Where so many find their partner without it, the way of writing is left out: it errs in a few of a hundred."""
 MIN_DEVIATIONS = 4.0
 """By so many standard deviations more of the mutually best pairs lie across sources than by chance."""
 DEALS = 16
 MIN_DEVIATIONS_OF_LEAD = 2.5
 LEAD_TOLERANCE = 0.02
+
+TIERS = ({SplitBy.SOURCE}, {SplitBy.BATCH, SplitBy.ID_FORM, SplitBy.ID_ORDER}, {SplitBy.STYLE})
+"""What is said, what is a trace, what is a guess for each record."""
 
 Bools = npt.NDArray[np.bool_]
 Int32s = npt.NDArray[np.int32]
@@ -53,20 +58,18 @@ def infer_structure(
     Args:
         evidence: Of each candidate pair, in bits, whether within a source or across.
         candidates: The pairs.
-        splits: The sources that entities may fall into. The one that is named counts if it stands the test, else the
-            one that stands it best.
+        splits: The sources that entities may fall into. Of those of the first tier that has one that stands the test,
+            the one that stands it best is taken.
         called: Which pairs are duplicates where nothing is known of sources.
     """
     if not len(evidence):
         return None
-    passed: list[InferredStructure] = []
-    for split in splits:
-        structure = _test_split(evidence, candidates, split, called)
-        if structure is not None and structure.by is SplitBy.SOURCE:
-            return structure
-        if structure is not None:
-            passed.append(structure)
-    return max(passed, key=lambda structure: structure.confidence, default=None)
+    for tier in TIERS:
+        tested = [_test_split(evidence, candidates, split, called) for split in splits if split.by in tier]
+        passed = [structure for structure in tested if structure is not None]
+        if passed:
+            return max(passed, key=lambda structure: structure.confidence)
+    return None
 
 
 def _test_split(evidence: Floats, candidates: Candidates, split: Split, called: Bools) -> InferredStructure | None:
@@ -83,17 +86,24 @@ def _test_split(evidence: Floats, candidates: Candidates, split: Split, called: 
         return None
     if _count_paired_within(candidates, split.sources, called) > MAX_PAIRED_WITHIN * partners.sum():
         return None
+    if split.by is SplitBy.STYLE and _count_paired(candidates, called) >= ENOUGH_PAIRED * partners.sum():
+        return None
     if not _is_beyond_chance(evidence, candidates, split.sources, usable, lead):
         return None
     confidence = float(across.max()) * min(1.0, 0.5 + lead)
     names = sorted(split.names[at] for at in usable.tolist())
-    return InferredStructure(clean_sources=names, confidence=round(confidence, 2), by=split.by, id_bound=split.bound)
+    return InferredStructure(
+        clean_sources=names, confidence=round(confidence, 2), by=split.by, id_bound=split.bound, style=split.style
+    )
 
 
 def _count_paired_within(candidates: Candidates, sources: Int32s, called: Bools) -> int:
     """Count the entities with a partner in their own source, were nothing known of sources."""
-    inside = called & (sources[candidates.left] == sources[candidates.right])
-    paired = np.unique(np.concatenate([candidates.left[inside], candidates.right[inside]]))
+    return _count_paired(candidates, called & (sources[candidates.left] == sources[candidates.right]))
+
+
+def _count_paired(candidates: Candidates, pairs: Bools) -> int:
+    paired = np.unique(np.concatenate([candidates.left[pairs], candidates.right[pairs]]))
     return int(candidates.queried[paired].sum())
 
 

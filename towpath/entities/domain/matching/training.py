@@ -32,7 +32,7 @@ from towpath.entities.domain.matching.neighbours import (
 )
 from towpath.entities.domain.matching.score import match_weights
 from towpath.entities.domain.matching.siblings import learn_apart_bits
-from towpath.entities.domain.matching.splits import Split, propose_splits
+from towpath.entities.domain.matching.splits import Split, propose_splits, propose_style
 from towpath.entities.domain.matching.structure import infer_structure
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig, SplitBy
@@ -115,6 +115,8 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
             evidence = _evidence(match_weights(model, comparison))
         line = find_line(evidence, candidates, shares)
         splits = _propose_splits(sample, order, values, config)
+        if config.infer_sources and config.source_field is None:
+            splits += propose_style(values, plain, candidates)
         inferred = infer_structure(plain, candidates, splits, evidence >= line)
         model = model.model_copy(update={"inferred": inferred})
         model = learn_apart_bits(model, values, left, right, comparison, matches)
@@ -124,7 +126,12 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
     return model.model_copy(update={"prior_bits": round(DEFAULT_LINE_BITS - line, 4)})
 
 
-def _propose_splits(sample: Sample, order: Int64s, values: Sequence[Values], config: IndexConfig) -> list[Split]:
+def _propose_splits(
+    sample: Sample,
+    order: Int64s,
+    values: Sequence[Values],
+    config: IndexConfig,
+) -> list[Split]:
     if not config.infer_sources:
         return []
     splits = []
