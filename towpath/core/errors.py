@@ -20,6 +20,7 @@ TowpathError
 |   |-- ContextTooLongError 422  the prompt is longer than the model takes
 |   |-- ModelRetiredError   422  the provider no longer has the model
 |   `-- OutputInvalidError  502  not the asked form, also after repairs
+|-- AnswerAwaitedError     500  an answer comes with a batch later; ends a page, and never leaves its activity
 `-- JobFaultError           500  a job cannot go on; never retried
     `-- MissingExtraError   501  an optional part is not installed; names the extra
 """
@@ -31,6 +32,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
+from towpath.core.usage import Usage
 from towpath.core.values import make_storable
 
 
@@ -103,6 +105,7 @@ class ErrorCode(StrEnum):
     PAGES_LEFT_OUT = "PAGES_LEFT_OUT"
     FIELDS_LEFT_OUT = "FIELDS_LEFT_OUT"
     TOPIC_GUESSED = "TOPIC_GUESSED"
+    BATCH_FAILED = "BATCH_FAILED"
     MORE_WARNINGS = "MORE_WARNINGS"
 
 
@@ -323,11 +326,29 @@ class MissingExtraError(JobFaultError):
 
 
 class ModelError(TowpathError):
-    """502: a language model gave no usable answer, and a repeat would not either."""
+    """502: a language model gave no usable answer, and a repeat would not either.
+
+    Args:
+        detail: One sentence for a person.
+        code: The machine's word for it; the class's own by default.
+        retry_after: Seconds after which a repeat may succeed.
+        usage: What the provider was paid all the same, repairs included.
+    """
 
     status = 502
     title = "Bad Gateway"
     default_code = ErrorCode.MODEL_REFUSED
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: ErrorCode | None = None,
+        retry_after: int | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        super().__init__(detail, code=code, retry_after=retry_after)
+        self.usage = usage or Usage()
 
 
 class RateLimitedError(ModelError):
@@ -372,20 +393,13 @@ class ModelRetiredError(ModelError):
 
 
 class OutputInvalidError(ModelError):
-    """502: the answer has not the form that was asked for, also after repairs.
-
-    Args:
-        detail: One sentence for a person.
-        input_tokens: What the tries have used.
-        output_tokens: The same.
-    """
+    """502: the answer has not the form that was asked for, also after repairs."""
 
     default_code = ErrorCode.MODEL_OUTPUT_INVALID
 
-    def __init__(self, detail: str, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        super().__init__(detail)
-        self.input_tokens = input_tokens
-        self.output_tokens = output_tokens
+
+class AnswerAwaitedError(TowpathError):
+    """A call waits for a batch of its provider: no failure, and no answer yet. It ends a page, and no more."""
 
 
 class PaymentRequiredError(TowpathError):

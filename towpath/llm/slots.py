@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 from openai import DefaultAsyncHttpxClient
+
+from towpath.core.usage import Usage
+from towpath.llm.batches.exchange import Exchange
+from towpath.llm.meter import read_usage
 
 
 @dataclass(slots=True)
@@ -22,12 +27,27 @@ class Call:
     Attributes:
         slot: Of the provider and organization.
         limit: Longest time of one request, in seconds.
+        price: Gives a request's tokens their price.
         seconds: What all requests took so far, without the wait for slots.
+        exchange: Answers in the provider's place, where a batch has made or will make the request.
+        batch_price: Gives the tokens of such an answer their price.
+        usage: What the provider was paid so far, whatever became of its answers.
     """
 
     slot: asyncio.Semaphore
     limit: float
+    price: Callable[[Usage], Usage]
     seconds: float = 0.0
+    exchange: Exchange | None = None
+    batch_price: Callable[[Usage], Usage] | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    def count(self, response: httpx2.Response, *, batch: bool = False) -> None:
+        """Count what a response says that it is paid for: before the SDK or instructor reads, or rejects it."""
+        used = read_usage(response.content) if response.is_success else None
+        if used is not None:
+            price = self.batch_price if batch and self.batch_price is not None else self.price
+            self.usage += price(used)
 
 
 CURRENT: ContextVar[Call] = ContextVar("towpath_llm_call")
@@ -43,11 +63,16 @@ class SlotClient(DefaultAsyncHttpxClient):
             httpx2.ReadTimeout: The whole answer was not there in time, however it trickled.
         """
         call = CURRENT.get()
+        if call.exchange is not None and (stored := call.exchange.answer(request)) is not None:
+            call.count(stored, batch=True)
+            return stored
         async with call.slot:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(call.limit):
-                    return await super().send(request, **options)
+                    response = await super().send(request, **options)
+                call.count(response)
+                return response
             except TimeoutError as error:
                 raise httpx2.ReadTimeout("the answer took too long", request=request) from error
             finally:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
+
+from towpath.core.usage import Usage
 
 LOCAL_PROVIDER = "local"
 LOCAL_LLM = "local::smollm2-135m-instruct"
@@ -39,6 +41,7 @@ class ProviderConfig(BaseModel):
     concurrency: int | None = Field(default=None, ge=1, description="Calls at once, an organisation and process.")
     prices: str | None = Field(default=None, description="Whose prices hold; none: it costs nothing.")
     small: bool = Field(default=False, description="Whether forms are bounded for a small model.")
+    batches: bool = Field(default=False, description="Whether it has the batch endpoint of its API.")
 
 
 class LlmConfig(BaseModel):
@@ -48,17 +51,35 @@ class LlmConfig(BaseModel):
     repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
     seconds: float = Field(default=120.0, gt=0, description="Longest time of one call.")
     concurrency: int = Field(default=8, ge=1, description="Calls at once, a provider, organisation and process.")
+    batch_calls: int = Field(default=50_000, ge=1, description="Calls in one batch of a provider.")
+    batch_first_wait: float = Field(default=15.0, gt=0, description="Seconds before the first look at a batch.")
+    batch_longest_wait: float = Field(default=300.0, gt=0, description="Seconds between two looks in the end.")
+    batch_live_seconds: float = Field(
+        default=3600.0, ge=0, description="So long before its deadline a job stops waiting for batches and asks live."
+    )
+    batch_grace_seconds: float = Field(
+        default=90.0, ge=0, description="How long a request that creates a batch may still be on its way when lost."
+    )
 
 
 class ModelInfo(BaseModel):
-    """What is known of a model. Prices are US dollars for a million tokens."""
+    """What is known of a model. Prices are US dollars for a million tokens; what it can do is true or absent."""
 
     key: str
+    provider: str = ""
+    model: str = ""
     display_name: str | None = None
     is_available: bool = False
     input_price: float | None = None
     output_price: float | None = None
     context_length: int | None = None
+    supports_vision: bool | None = None
+    supports_tool_calls: bool | None = None
+    supports_tool_choice: bool | None = None
+    supports_response_schema: bool | None = None
+    supports_strict_structured_output: bool | None = None
+    supports_reasoning: bool | None = None
+    supports_prompt_caching: bool | None = None
 
 
 class ImagePart(BaseModel):
@@ -86,11 +107,32 @@ class Answer(BaseModel):
     """A model's answer in the asked form."""
 
     data: dict[str, Any]
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float = 0.0
+    usage: Usage = Field(default=Usage(), description="What the provider was paid for it, repairs included.")
     seconds: float = 0.0
     cached: bool = Field(default=False, description="It was bought by an earlier job.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, value: Any) -> Any:
+        """Read an answer that was stored before usages were."""
+        if isinstance(value, dict) and "usage" not in value:
+            return {**value, "usage": {name: value[name] for name in Usage.model_fields if name in value}}
+        return value
+
+    @property
+    def input_tokens(self) -> int:
+        """Return what the prompts took."""
+        return self.usage.input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """Return what the answers took."""
+        return self.usage.output_tokens
+
+    @property
+    def usd(self) -> float:
+        """Return what it has cost."""
+        return self.usage.usd
 
 
 def split_key(model: str) -> tuple[str, str]:
