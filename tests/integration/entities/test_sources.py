@@ -34,10 +34,10 @@ async def number_batches(connection: Connection, index_no: int) -> None:
 
 @pytest.mark.parametrize("by", list(SplitBy))
 async def test_the_source_is_the_same_by_sql_as_by_the_function(database: Database, by: SplitBy) -> None:
-    rig = await Rig(database).make({"name": "text", "note": "text"})
+    rig = await Rig(database).make({"first": "text", "city": "text"})
     await rig.fill(
         [
-            {"id": one, "name": f"thing {'été ' * (place % 5)}{10**place}", "note": "日本 7" if place % 3 else None}
+            {"id": one, "first": f"thing {'été ' * (place % 5)}{10**place}", "city": "日本 7" if place % 3 else None}
             for place, one in enumerate(IDS)
         ]
     )

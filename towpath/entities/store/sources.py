@@ -50,5 +50,5 @@ def _by_style(style: Style) -> str:
         )
         weights = style.weights[field * TRAITS : (field + 1) * TRAITS]
         terms += [f"({weight!r})::float8 * {size}" for weight, size in zip(weights, sizes, strict=True) if weight]
-    one, another = STYLE_NAMES
-    return f"CASE WHEN {' + '.join(terms)} > ({style.bound!r})::float8 THEN '{another}' ELSE '{one}' END"
+    below, above = STYLE_NAMES
+    return f"CASE WHEN {' + '.join(terms)} > ({style.bound!r})::float8 THEN '{above}' ELSE '{below}' END"

@@ -86,10 +86,10 @@ def find_style(values: Sequence[Values], evidence: Floats, candidates: Candidate
     style = None
     for _ in range(STYLE_ROUNDS):
         left, right = _pair_best(evidence[counted], candidates.left[counted], candidates.right[counted], len(values))
-        found = _find_direction(traits, left, right)
-        if found is None:
+        direction = _find_direction(traits, left, right)
+        if direction is None:
             break
-        style = found
+        style = direction
         is_above = traits @ np.array(style.weights) > style.bound
         counted = is_above[candidates.left] != is_above[candidates.right]
     return style
