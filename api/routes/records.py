@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Operator, Reader
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey
 from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.requests import add_header
@@ -19,8 +19,8 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.http.webhook_fields import read_start
 from towpath.core.values import EMPTY_IS_ABSENT, Moment
-from towpath.enrichment.bodies import BatchIds, MergeBody
-from towpath.enrichment.service import records
+from towpath.enrichment.bodies import BatchIds, CorrectionBody, MergeBody
+from towpath.enrichment.service import corrections, records
 from towpath.enrichment.service.starts import draft_merge
 from towpath.enrichment.service.waiting import wait_for_merge
 from towpath.enrichment.types import RecordFilter, SortBy
@@ -112,6 +112,44 @@ async def export(
         return StreamingResponse(rows, media_type="text/csv", headers=headers)
     lines = records.export_ndjson(state.enrichment, caller.organization, filters)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+@router.get("/api/records/accuracy", summary="How right models are")
+async def accuracy(
+    state: State,
+    caller: Reader,
+    schema_id: Annotated[UUID | None, EMPTY_IS_ABSENT] = None,
+    model: Annotated[str | None, EMPTY_IS_ABSENT] = None,
+) -> dict[str, Any]:
+    """Each field of each record that people gave a right value for: right, wrong or missing, by model and prompts.
+
+    A right value is one of the entity, and judges all records of that entity under the same schema.
+    """
+    return await corrections.read_accuracy(state.enrichment, caller.organization, schema_id=schema_id, model=model)
+
+
+@router.post("/api/records/{record_id}/corrections", summary="Give right values", openapi_extra=body_of(CorrectionBody))
+async def correct(request: Request, state: State, caller: Operator, record_id: UUID) -> Response:
+    """Right values by field; the record itself stays as the model made it. A value for the same field is replaced."""
+    body, _ = await read_body(request, state, CorrectionBody)
+    return json_answer(await corrections.correct_record(state.enrichment, caller, record_id, body))
+
+
+@router.get("/api/records/{record_id}/corrections", summary="Right values of a record")
+async def list_corrections(state: State, caller: Reader, record_id: UUID) -> dict[str, Any]:
+    """Who gave them and when, and what the record says."""
+    return await corrections.list_corrections(state.enrichment, caller.organization, record_id)
+
+
+@router.delete("/api/records/{record_id}/corrections", summary="Take right values back")
+async def take_back(
+    state: State,
+    caller: Operator,
+    record_id: UUID,
+    field: Annotated[str | None, EMPTY_IS_ABSENT, Query(description="One field; none: all.")] = None,
+) -> dict[str, Any]:
+    """Of one field, or of all."""
+    return await corrections.take_back(state.enrichment, caller.organization, record_id, field)
 
 
 @router.get("/api/records/{record_id}", summary="One record")

@@ -277,6 +277,19 @@ class BatchIds(Body):
     hard_delete: StrictBool = False
 
 
+class CorrectionBody(Strict):
+    """Right values of a record's fields."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"values": {"founded": 1997}, "others_right": True}})
+
+    values: Annotated[dict[str, Any], Field(max_length=500)] = Field(
+        default={}, description="By field, dotted where it is nested; null: there is none."
+    )
+    others_right: StrictBool = Field(
+        default=False, description="What the record says of every other field that was asked for is right."
+    )
+
+
 class AttachmentBody(Body):
     """A source file as JSON."""
 
