@@ -157,6 +157,14 @@ class RetryBody(Body, WebhookFields):
     target_schema: dict[str, Any] | None = None
     model: ModelKey | None = None
     languages: Annotated[list[Language], Field(min_length=1, max_length=MAX_LANGUAGES)] | None = None
+    attachment_ids: Annotated[list[UUID], Field(max_length=20)] | None = Field(
+        default=None, description="None: the sources of the record. An empty list: none."
+    )
+
+    @field_validator("languages")
+    @classmethod
+    def _known_ones(cls, languages: list[str] | None) -> list[str] | None:
+        return languages and [known_language(language) for language in languages]
 
 
 class MergeBody(Body, WebhookFields):

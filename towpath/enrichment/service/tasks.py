@@ -18,7 +18,8 @@ from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
-from towpath.enrichment.records import complete_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.records import call_usage, complete_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.service.refusion import fuse_anew
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, write_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
@@ -139,7 +140,8 @@ class LlmTasks:
         plan, entity = params.plan, params.entity
         row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
-        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
+        texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
+        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan, texts, images)
         parts_by_key = {part.key: part for part in result_of(row).expertises if part.success}
         calls = calls_of(plan)
         todo = [call for call in calls if call_key(call[0]) not in parts_by_key]
@@ -156,8 +158,7 @@ class LlmTasks:
                 "completed_expertises": len(parts_by_key),
                 "total_expertises": len(calls),
                 "success": part.success,
-                "error_message": part.error_message,
-                "cost_usd": part.cost_usd,
+                **call_usage(part),
             }
             await self._emit(ref, LlmEvent.EXPERTISE_COMPLETED, part.key, data)
         parts = [parts_by_key[call_key(domain)] for domain, _ in calls]
@@ -172,7 +173,8 @@ class LlmTasks:
                 await job_store.add_progress(connection, ref, Progress(), cost=Cost(usd=max(spent, 0.0)))
                 failed = [part for part in parts if not part.success]
                 await add_warnings(connection, ref, [_warning_of(part) for part in failed])
-        return result_view(result)
+        fused = await fuse_anew(self._database, self._writer, self._llm_gateway, ref, plan, row)
+        return {**result_view(result), **({} if fused is None else {"fusion": fused})}
 
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
         """Fuse records of one schema into a new one."""
