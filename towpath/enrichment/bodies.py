@@ -113,6 +113,9 @@ class SyncBody(SingleBody):
     """One entity, waited for."""
 
     timeout_seconds: Annotated[float, Field(gt=0, le=3600), NUMBER] = 300
+    cancel_on_timeout: StrictBool = Field(
+        default=False, description="Cancel the job when it takes longer; else it goes on, and can be read later."
+    )
     include_per_model_results: StrictBool = False
     include_profile_limits: StrictBool = False
 
