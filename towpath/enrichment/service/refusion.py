@@ -14,10 +14,9 @@ from towpath.enrichment.store.records import load_job_records, write_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import LlmEvent, Plan
 from towpath.jobs.store.events import append_events
-from towpath.jobs.store.jobs import add_progress
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
-from towpath.jobs.types import Cost, JobRef, NewEvent, Progress
+from towpath.jobs.types import JobRef, NewEvent
 from towpath.llm.gateway import LlmGateway
 
 
@@ -69,6 +68,7 @@ async def fuse_anew(
         {model: each.structured_output or {} for model, each in results.items()},
         emit_fusion,
         arbiter=plan.arbitration_model,
+        item=row.entity_index,
         bypass=plan.bypass_cache,
     )
     record = record_id(row.job_id, row.entity_index, "fusion")
@@ -98,8 +98,6 @@ async def fuse_anew(
     async with database.transaction() as connection:
         if await append_events(connection, ref, [event]):
             await write_records(connection, [made])
-            cost = Cost(usd=fused.cost_usd or 0.0, input_tokens=fused.input_tokens, output_tokens=fused.output_tokens)
-            await add_progress(connection, ref, Progress(), cost=cost)
             await add_warnings(connection, ref, warnings)
     return told
 
