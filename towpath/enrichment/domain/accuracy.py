@@ -84,13 +84,13 @@ def _nested(spec: Mapping[str, Any]) -> Properties | None:
 
 def paths_to_confirm(content: Content, entity: Mapping[str, Any]) -> list[str]:
     """Return the fields that were asked of a model, as opposed to those that came with the entity."""
-    given = {
+    provided = {
         name
         for flag in ("identifying", "preserve")
         for name in find_flagged(content, flag)
         if value_of(entity, name) is not None
     }
-    return [path for path in leaf_paths(content) if path.partition(".")[0] not in given]
+    return [path for path in leaf_paths(content) if path.partition(".")[0] not in provided]
 
 
 @dataclass(slots=True)

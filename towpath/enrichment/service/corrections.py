@@ -137,12 +137,12 @@ def _form_at(content: Content, path: str, languages: list[str]) -> dict[str, Any
 
 
 def _view(record: RecordRow, row: CorrectionRow) -> dict[str, Any]:
-    said = value_at(record.structured_output, row.field)
+    record_value = value_at(record.structured_output, row.field)
     return {
         "field": row.field,
         "value": row.value,
-        "record_value": said,
-        "judgement": judge(said, row.value),
+        "record_value": record_value,
+        "judgement": judge(record_value, row.value),
         "user_id": row.user_id and str(row.user_id),
         "key_id": row.key_id and str(row.key_id),
         "created_at": row.created_at,

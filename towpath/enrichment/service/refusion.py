@@ -74,15 +74,15 @@ async def fuse_anew(
     record = record_id(row.job_id, row.entity_index, "fusion")
     milliseconds = int((time.monotonic() - started) * 1000)
     run = ref.model_copy(update={"job_id": row.job_id})
-    made = fusion_record(
+    fusion_row = fusion_record(
         run, plan, row.entity_index, entity, fused, record=record, sources=sources, milliseconds=milliseconds
     )
     if earlier is not None:
         # What the first fusion was paid stays paid.
-        made.cost_usd += earlier.cost_usd
-        made.input_tokens += earlier.input_tokens
-        made.output_tokens += earlier.output_tokens
-    told = {
+        fusion_row.cost_usd += earlier.cost_usd
+        fusion_row.input_tokens += earlier.input_tokens
+        fusion_row.output_tokens += earlier.output_tokens
+    event_data = {
         "success": True,
         "merged_result": merged_result(fused),
         "conflict_report": fused.report.model_dump(mode="json"),
@@ -94,12 +94,12 @@ async def fuse_anew(
         "validation_warnings": fused.warnings,
         "error_message": None,
     }
-    event = NewEvent(type=LlmEvent.FUSION_COMPLETED, key="fused", data=told)
+    event = NewEvent(type=LlmEvent.FUSION_COMPLETED, key="fused", data=event_data)
     async with database.transaction() as connection:
         if await append_events(connection, ref, [event]):
-            await write_records(connection, [made])
+            await write_records(connection, [fusion_row])
             await add_warnings(connection, ref, warnings)
-    return told
+    return event_data
 
 
 async def _emit(writer: JobWriter, ref: JobRef, kind: LlmEvent, data: dict[str, Any]) -> None:
