@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Operator, Reader
@@ -29,9 +30,12 @@ router = APIRouter(tags=["records"], route_class=ApiRoute)
 
 MERGE_SECONDS = 300.0
 PAGE_SIZE = 20
-Page = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100_000, description="From 1, the default.")]
-PageSize = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100, description="20 by default.")]
-Limit = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100, description="The same as page_size.")]
+Size = Annotated[int, Field(ge=1, le=100)]
+Page = Annotated[
+    Annotated[int, Field(ge=1, le=100_000)] | None, EMPTY_IS_ABSENT, Query(description="From 1, the default.")
+]
+PageSize = Annotated[Size | None, EMPTY_IS_ABSENT, Query(description="20 by default.")]
+Limit = Annotated[Size | None, EMPTY_IS_ABSENT, Query(description="The same as page_size.")]
 
 
 def record_filter(
@@ -39,7 +43,7 @@ def record_filter(
     type: Annotated[Literal["enrichment", "fusion"] | None, EMPTY_IS_ABSENT] = None,
     model: Annotated[str | None, EMPTY_IS_ABSENT] = None,
     success: Annotated[bool | None, EMPTY_IS_ABSENT] = None,
-    search: Annotated[str | None, EMPTY_IS_ABSENT, Query(max_length=200)] = None,
+    search: Annotated[Annotated[str, Field(max_length=200)] | None, EMPTY_IS_ABSENT] = None,
     entity_id: Annotated[UUID | None, EMPTY_IS_ABSENT] = None,
     job_id: Annotated[UUID | None, EMPTY_IS_ABSENT] = None,
     origin: Annotated[str | None, EMPTY_IS_ABSENT] = None,

@@ -145,5 +145,5 @@ def _view(record: RecordRow, row: CorrectionRow) -> dict[str, Any]:
         "judgement": judge(record_value, row.value),
         "user_id": row.user_id and str(row.user_id),
         "key_id": row.key_id and str(row.key_id),
-        "created_at": row.created_at,
+        "created_at": row.created_at.isoformat().replace("+00:00", "Z"),
     }
