@@ -80,6 +80,11 @@ read     GET /annotations
 read     GET /templates
 read     GET /templates/{templateId}
 read     GET /classification/{classificationId}
+read     GET /v1/files
+read     GET /v1/files/{fileId}
+read     GET /v1/files/{fileId}/content
+read     GET /v1/batches
+read     GET /v1/batches/{batchId}
 read     GET /v1/jobs
 read     GET /v1/jobs/{jobId}
 read     GET /v1/jobs/{jobId}/failures
@@ -136,6 +141,10 @@ operator POST /extract
 operator POST /extract/sync
 operator POST /annotate
 operator POST /classification/{classificationId}/run
+operator POST /v1/files
+operator DELETE /v1/files/{fileId}
+operator POST /v1/batches
+operator POST /v1/batches/{batchId}/cancel
 operator POST /v1/jobs/{jobId}/pause
 operator POST /v1/jobs/{jobId}/continue
 operator POST /v1/jobs/{jobId}/cancel

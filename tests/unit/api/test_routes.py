@@ -51,6 +51,7 @@ MAKES_NOTHING = {
     "/api/enrichment/batch/fetch": "reads",
     "/api/enrichment/estimate": "reckons",
     "/api/enrichment/cancel/{job_id}": "moves a job that is there",
+    "/v1/batches/{batchId}/cancel": "moves a job that is there",
     "/api/llm/cancel/{job_id}": "moves a job that is there",
     "/api/llm/continue/{job_id}": "moves a job that is there",
     "/api/records/batch-delete": "is the same when repeated",
