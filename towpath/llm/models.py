@@ -15,6 +15,7 @@ from towpath.core.errors import ModelError, ProviderDownError
 from towpath.core.imports import import_beside_loop
 from towpath.llm.capabilities import takes_strict_forms
 from towpath.llm.catalog import Catalog
+from towpath.llm.flight import Flight
 from towpath.llm.types import (
     LOCAL_PROVIDER,
     Answer,
@@ -68,6 +69,7 @@ class LanguageModels:
         plain_json: bool = False,
         repairs: int | None = None,
         exchange: Exchange | None = None,
+        flight: Flight | None = None,
     ) -> Answer:
         """Ask a model.
 
@@ -79,6 +81,7 @@ class LanguageModels:
             repairs: How often an answer of the wrong form is sent back, each time as a request of its own; None: as
                 often as is configured.
             exchange: Answers in the provider's place, at the price of a batch.
+            flight: Who asks may look at it, and stop it, meanwhile.
 
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
@@ -99,6 +102,7 @@ class LanguageModels:
             slot,
             self._config.seconds,
             partial(priced, model),
+            flight or Flight(),
             exchange=exchange,
             batch_price=partial(priced, model, batch=True),
         )
@@ -127,6 +131,31 @@ class LanguageModels:
     def config(self) -> LlmConfig:
         """Return the providers and limits."""
         return self._config
+
+    async def open_sdk(self, organization: str, model: str, flight: Flight) -> tuple[Any, Call]:
+        """Open the way to a model for a request in its provider's own words.
+
+        Args:
+            organization: Whose request it is.
+            model: The model key.
+            flight: Who asks may look at it, and stop it, meanwhile.
+
+        Returns:
+            The provider's SDK, and the call that the request belongs to: the task that sends it must make it `CURRENT`.
+
+        Raises:
+            ModelError: No worker knows the provider, or the embedded model does not start.
+        """
+        from towpath.llm.slots import Call
+
+        provider, _ = split_key(model)
+        known = self.catalog.provider(provider)
+        if known is None:
+            raise ModelError(f"no worker knows the provider {provider}")
+        await import_beside_loop(*MODULES, SDKS[known.api])
+        client = await self._client(provider, known, known.mode)
+        slot = self._slot(provider, organization, known)
+        return client.client, Call(slot, self._config.seconds, partial(self.catalog.priced, model), flight)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -172,8 +201,8 @@ class LanguageModels:
                 **extra,
             )
         except Exception as error:
-            raise translate_error(model, error, call.usage) from error
-        return Answer(data=answer.root, usage=call.usage, seconds=call.seconds)
+            raise translate_error(model, error, call.flight.usage) from error
+        return Answer(data=answer.root, usage=call.flight.usage, seconds=call.seconds)
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         client = self._clients.get((provider, mode))
