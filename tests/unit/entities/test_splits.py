@@ -87,7 +87,7 @@ def written(rows: list[Row], pairs: set[tuple[str, str]]) -> tuple[list[Row], se
         if row["id"].startswith("one")
         else {
             **row,
-            "title": f"{' '.join(row['title'].split()[: chance.choice((1, 2))])} {chance.choice(('set', 'pack', 'unit'))}",
+            "title": " ".join([*row["title"].split()[: chance.choice((1, 2))], chance.choice(("set", "pack", "unit"))]),
             "maker": row["maker"] if chance.random() < 0.2 else None,
             "note": None,
         }
