@@ -52,6 +52,7 @@ CODES: dict[str, str] = {
     "model_output_invalid": "The model's answer did not have the required form, even after repairs.",
     "model_retired": "The provider no longer offers the model.",
     "model_refused": "The model or its provider declined the request.",
+    "no_failed_expertises": "A record of which no domain has failed was to be completed.",
     "provider_unavailable": "The provider does not respond.",
     "provider_timeout": "The provider took too long.",
     "model_limit_exceeded": "More models were requested than allowed.",

@@ -55,7 +55,9 @@ read     GET /api/records
 read     GET /api/records/stats
 read     GET /api/records/jobs
 read     GET /api/records/export
+read     GET /api/records/accuracy
 read     GET /api/records/{record_id}
+read     GET /api/records/{record_id}/corrections
 read     GET /v1/ai/jobs
 read     GET /v1/ai/jobs/{jobId}
 read     GET /v1/ai/jobs/{jobId}/result
@@ -117,6 +119,8 @@ operator POST /api/llm/cancel/{job_id}
 operator POST /api/llm/continue/{job_id}
 operator POST /api/records/batch-delete
 operator POST /api/records/batch-restore
+operator POST /api/records/{record_id}/corrections
+operator DELETE /api/records/{record_id}/corrections
 operator POST /api/fusion/merge
 operator POST /api/fusion/merge/stream
 operator POST /api/attachments

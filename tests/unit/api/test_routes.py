@@ -56,6 +56,7 @@ MAKES_NOTHING = {
     "/api/llm/continue/{job_id}": "moves a job that is there",
     "/api/records/batch-delete": "is the same when repeated",
     "/api/records/batch-restore": "is the same when repeated",
+    "/api/records/{record_id}/corrections": "is the same when repeated",
     "/api/schema/saved/{schema_id}/restore": "is the same when repeated",
     "/codec/decode": "reckons",
     "/codec/encode": "reckons",
