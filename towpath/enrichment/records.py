@@ -7,7 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from towpath.core.errors import ErrorCode
-from towpath.enrichment.domain.content import entity_label, find_flagged, value_of
+from towpath.enrichment.domain.content import dotted, entity_label, find_flagged, value_at
 from towpath.enrichment.domain.fusion import normalise
 from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import ExpertiseResult, Fusion, ModelResult, Plan
@@ -16,8 +16,8 @@ from towpath.jobs.types import JobRef
 
 def entity_id(organization: str, plan: Plan, entity: Mapping[str, Any]) -> UUID:
     """Return the id of an entity: equal for equal identifying values under one schema."""
-    names = find_flagged(plan.content, "identifying")
-    facts = {name: value_of(entity, name) for name in names} if names else dict(entity)
+    paths = find_flagged(plan.content, "identifying")
+    facts = {dotted(path): value_at(entity, path) for path in paths} if paths else dict(entity)
     return uuid5(
         NAMESPACE_URL, f"{organization}\n{plan.schema_id or plan.content['root'].get('name')}\n{normalise(facts)}"
     )

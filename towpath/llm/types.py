@@ -13,6 +13,12 @@ MODEL_KEY_FORM = r"^[a-z0-9][a-z0-9_.-]{0,63}::[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,19
 """`provider::model`."""
 
 
+MIN_CACHED_CHARACTERS = 4_096
+"""About 1,024 tokens: no provider caches less."""
+WAYS_TO_SEND = frozenset({"stable", "shared", "siblings"})
+"""Members of a prompt that say how it is sent, not what is asked."""
+
+
 class WireFormat(StrEnum):
     """Which HTTP API a provider speaks."""
 
@@ -71,12 +77,19 @@ class ImagePart(BaseModel):
 class Prompt(BaseModel):
     """What a model is asked; its digest is the key of the answer.
 
-    `form` is the JSON Schema of the answer, an object.
+    `form` is the JSON Schema of the answer, an object. The first `stable` characters of `user` are the same in all
+    prompts of a job, and so are the images; where they are `shared`, other prompts with them follow soon, and a
+    provider that caches on demand is told to. `siblings` are the forms of those others, this one's among them: sent
+    along, in the same order each time, so that what providers put before the text is the same too. How a prompt is
+    sent changes nothing about what is asked.
     """
 
     system: str
     user: str
     form: dict[str, Any]
+    stable: int = 0
+    shared: bool = False
+    siblings: list[dict[str, Any]] = []
     images: list[ImagePart] = []
     most_tokens: int = 4096
     strict: bool = False

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from towpath.enrichment.domain.prompts import classification_prompt, count_leaves, enrichment_prompt
+from towpath.enrichment.domain.forms import count_leaves
+from towpath.enrichment.domain.prompts import classification_prompt, enrichment_prompt
 from towpath.enrichment.domain.runs import calls_of
 from towpath.enrichment.types import Plan
 from towpath.llm.types import Prompt

@@ -9,7 +9,7 @@ import orjson
 from psycopg.types.json import Json
 
 from towpath.db.engine import Connection, Database
-from towpath.llm.types import Answer, Prompt
+from towpath.llm.types import WAYS_TO_SEND, Answer, Prompt
 
 
 def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> bytes:
@@ -20,9 +20,8 @@ def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> byt
         prompt: What is asked, the form included.
         own: A job that wants no answer of another job, but is not to pay twice itself.
     """
-    serialized = orjson.dumps(
-        [model, prompt.model_dump(mode="json"), None if own is None else str(own)], option=orjson.OPT_SORT_KEYS
-    )
+    asked = prompt.model_dump(mode="json", exclude=set(WAYS_TO_SEND))
+    serialized = orjson.dumps([model, asked, None if own is None else str(own)], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(serialized).digest()
 
 
