@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 from openai import DefaultAsyncHttpxClient
+
+from towpath.core.usage import Usage
+from towpath.llm.meter import read_usage
 
 
 @dataclass(slots=True)
@@ -22,12 +26,22 @@ class Call:
     Attributes:
         slot: Of the provider and organization.
         limit: Longest time of one request, in seconds.
+        price: Gives a request's tokens their price.
         seconds: What all requests took so far, without the wait for slots.
+        usage: What the provider was paid so far, whatever became of its answers.
     """
 
     slot: asyncio.Semaphore
     limit: float
+    price: Callable[[Usage], Usage]
     seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+
+    def count(self, response: httpx2.Response) -> None:
+        """Count what a response says that it is paid for: before the SDK or instructor reads, or rejects it."""
+        used = read_usage(response.content) if response.is_success else None
+        if used is not None:
+            self.usage += self.price(used)
 
 
 CURRENT: ContextVar[Call] = ContextVar("towpath_llm_call")
@@ -47,7 +61,9 @@ class SlotClient(DefaultAsyncHttpxClient):
             started = time.monotonic()
             try:
                 async with asyncio.timeout(call.limit):
-                    return await super().send(request, **options)
+                    response = await super().send(request, **options)
+                call.count(response)
+                return response
             except TimeoutError as error:
                 raise httpx2.ReadTimeout("the answer took too long", request=request) from error
             finally:
