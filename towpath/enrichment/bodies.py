@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -18,8 +19,9 @@ from pydantic import (
 )
 
 from towpath.core.bodies import Strict
+from towpath.core.languages import find_language
 from towpath.core.values import NUMBER
-from towpath.enrichment.types import Strategy, read_if_text
+from towpath.enrichment.types import ModelStrategy, Strategy, read_if_text
 from towpath.llm.types import MODEL_KEY_FORM
 from towpath.webhooks.types import WebhookFields
 
@@ -29,7 +31,15 @@ MAX_LANGUAGES = 20
 AUTO = "auto"
 ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
 LANGUAGE_FORM = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
-Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM)]
+
+
+def _check_language(code: str) -> str:
+    if find_language(code) is None:
+        raise ValueError(f"no language has the code {code!r}; GET /api/enrichment/options lists them")
+    return code
+
+
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM), AfterValidator(_check_language)]
 
 
 class Body(Strict):
@@ -43,7 +53,13 @@ class EnrichmentOptions(Body, WebhookFields):
 
     schema_id: UUID | None = None
     target_schema: dict[str, Any] | None = None
-    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MAX_MODELS)] = Field(default=[AUTO])
+    models: Annotated[list[ModelKey | Literal["auto"]], Field(min_length=1, max_length=MAX_MODELS)] = Field(
+        default=[AUTO]
+    )
+    model_strategy: ModelStrategy = Field(
+        default=ModelStrategy.PARALLEL,
+        description="Whether all models are asked for everything, or dearer ones only for what cheaper ones left open.",
+    )
     strategy: Strategy = Strategy.AUTO
     arbitration_model: ModelKey | None = None
     classification_model: ModelKey | None = None
@@ -61,7 +77,7 @@ class EnrichmentOptions(Body, WebhookFields):
     @field_validator("models", "attachment_ids", mode="before")
     @classmethod
     def _none_is_default(cls, value: Any, info: Any) -> Any:
-        if value:
+        if value is not None:
             return value
         return [AUTO] if info.field_name == "models" else []
 

@@ -64,6 +64,7 @@ def _result_columns(result: ModelResult) -> dict[str, Any]:
         "structured_output": result.result,
         "expertises": [expertise.model_dump(mode="json") for expertise in result.expertises],
         "validation_errors": result.validation_errors,
+        "validation_warnings": result.validation_warnings,
         "error_code": result.code,
         "error_message": result.error_message,
         "cost_usd": result.cost_usd,
@@ -92,6 +93,7 @@ def fusion_record(
         success=True,
         structured_output=fused.merged,
         validation_errors=fused.warnings,
+        validation_warnings=fused.warnings,
         fusion=fused.model_dump(mode="json", exclude={"merged"}),
         fusion_sources=list(sources),
         cost_usd=fused.cost_usd or 0.0,
@@ -117,6 +119,7 @@ def result_of(row: RecordRow) -> ModelResult:
         error_message=row.error_message,
         code=None if row.error_code is None else ErrorCode(row.error_code),
         validation_errors=row.validation_errors,
+        validation_warnings=row.validation_warnings,
         processing_time_ms=row.processing_time_ms,
     )
 
@@ -141,6 +144,7 @@ def result_view(result: ModelResult, *, with_usage: bool = True) -> dict[str, An
         "record_id": str(result.record_id),
         "cost_usd": result.cost_usd,
         **(usage if with_usage else {}),
+        "validation_warnings": result.validation_warnings,
         "error_message": result.error_message,
         "error_code": result.code,
     }

@@ -47,6 +47,7 @@ def record_view(row: RecordRow) -> dict[str, Any]:
         "prompts": [{member: expertise.get(member) for member in EXPERTISE_MEMBERS} for expertise in row.expertises],
         "expertise_breakdown": row.expertises,
         "validation_errors": row.validation_errors,
+        "validation_warnings": row.validation_warnings,
         "fusion_sources": None if row.fusion_sources is None else [str(source) for source in row.fusion_sources],
         "fusion_method": fusion.get("method"),
         "conflict_report": fusion.get("report"),

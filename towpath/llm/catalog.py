@@ -24,6 +24,8 @@ PREFERRED = (
     "google::gemini-2.5-flash",
     "deepseek::deepseek-chat",
 )
+SMALL_CONTEXT = 8_192
+UNKNOWN_CONTEXT = 128_000
 NOT_FOR_TEXT = re.compile(r"embed|whisper|tts|audio|realtime|image|dall|moderation|transcribe|sora|ft:|rerank")
 
 
@@ -101,6 +103,16 @@ class Catalog:
         """Return whether answers of a model are bounded in size."""
         known = self.provider(split_key(model)[0])
         return known is not None and known.small
+
+    def context_length(self, model: str) -> int:
+        """Return how many tokens a model takes, prompt and answer together; a careful guess where it is not known."""
+        provider, name = split_key(model)
+        known = self.provider(provider)
+        if known is not None and known.context is not None:
+            return known.context
+        priced = self._find_price(known.prices, name) if known is not None and known.prices is not None else None
+        window = getattr(priced, "context_window", None)
+        return window or (SMALL_CONTEXT if known is not None and known.small else UNKNOWN_CONTEXT)
 
     def price(self, model: str, input_tokens: int, output_tokens: int) -> float:
         """Price a call in dollars, none of it cached; 0 where no price is known."""

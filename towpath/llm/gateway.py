@@ -15,7 +15,7 @@ from towpath.jobs.patience import Patience
 from towpath.jobs.types import JobRef
 from towpath.llm import Catalog, LanguageModels
 from towpath.llm.store.answers import answer_digest, find_answer, keep_answer
-from towpath.llm.store.attachments import get_attachments
+from towpath.llm.store.attachments import as_source, get_attachments
 from towpath.llm.types import Answer, ImagePart, Prompt
 
 
@@ -78,7 +78,7 @@ class LlmGateway:
     async def sources(self, organization: str, ids: Sequence[UUID]) -> tuple[list[str], list[ImagePart]]:
         """Load the texts and the images of attachments."""
         attachments = await get_attachments(self._database, organization, ids)
-        texts = [f"{row.filename}\n{row.content}" for row in attachments if row.mode == "text"]
+        texts = [as_source(row) for row in attachments if row.mode == "text"]
         images = [
             ImagePart(media_type=row.media_type, base64=row.content) for row in attachments if row.mode == "image"
         ]

@@ -47,6 +47,9 @@ class ProviderConfig(BaseModel):
     concurrency: int | None = Field(default=None, ge=1, description="Calls at once, an organisation and process.")
     prices: str | None = Field(default=None, description="Whose prices hold; none: it costs nothing.")
     small: bool = Field(default=False, description="Whether forms are bounded for a small model.")
+    context: int | None = Field(
+        default=None, ge=1024, description="Tokens that its models take, prompt and answer; none: as is known."
+    )
 
 
 class LlmConfig(BaseModel):

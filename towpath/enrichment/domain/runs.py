@@ -39,7 +39,7 @@ def choose_strategy(content: Content, requested: Strategy) -> tuple[Strategy, st
         return requested, "as requested"
     given = [path for flag in ("preserve", "identifying") for path in find_flagged(content, flag)]
     fields, domains = count_leaves(answer_form(content, without=given)), len(group_by_domain(content))
-    size = f"{format_count(fields, 'field')} to ask for in {format_count(domains, 'domain')}"
+    size = f"{format_count(fields, 'value')} to ask for in {format_count(domains, 'domain')}"
     if domains < 2 or fields <= SINGLE_FIELDS:
         return Strategy.SINGLE_PASS, f"{size}: one call"
     if fields <= TOLD_FIELDS:

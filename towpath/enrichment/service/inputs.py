@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from towpath.enrichment.domain.sources import ShownSources
 from towpath.enrichment.types import Plan
 from towpath.jobs.types import JobRef
 from towpath.llm.types import ImagePart
@@ -18,11 +19,12 @@ MAX_IDLE_CHARACTERS = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class JobInputs:
-    """What a job's start has fixed: its plan, and its source files as they are shown to models."""
+    """What a job's start has fixed: its plan, its source files, and what of them each model is shown."""
 
     plan: Plan
     texts: list[str]
     images: list[ImagePart]
+    shown: dict[str, ShownSources] = field(default_factory=dict)
 
     @property
     def characters(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from towpath.core.checks import Checks
-from towpath.core.errors import BadInputError, PaymentRequiredError, TooLargeError
+from towpath.core.errors import BadInputError, ErrorCode, PaymentRequiredError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.core.languages import LANGUAGES
 from towpath.db.engine import Connection, Database
@@ -28,12 +28,14 @@ from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.runs import choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
+from towpath.enrichment.domain.sources import ShownSources, fit_sources
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
     FUSION_MERGE,
+    MODEL_STRATEGIES,
     SCHEMA_EDIT,
     SCHEMA_GENERATION,
     SINGLE_ENRICHMENT,
@@ -45,7 +47,7 @@ from towpath.jobs.store.jobs import create_job as create_job_row
 from towpath.jobs.store.staging import StagedItem, stage_page
 from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
-from towpath.llm.store.attachments import assert_attachments
+from towpath.llm.store.attachments import as_source, assert_attachments, get_attachments
 
 Entities = Sequence[tuple[int, dict[str, Any]]]
 """Entities with their places in the request."""
@@ -98,7 +100,7 @@ async def draft_single(parts: EnrichmentParts, organization: str, body: SingleBo
         PaymentRequiredError: The cap on its cost is too low.
     """
     plan = await make_plan(parts, organization, body, origin=origin, single=True)
-    return _draft(parts, plan, [(0, body.entity_data)])
+    return await _draft(parts, organization, plan, [(0, body.entity_data)])
 
 
 async def draft_batch(parts: EnrichmentParts, organization: str, body: BatchBody, *, origin: str | None) -> JobDraft:
@@ -112,12 +114,12 @@ async def draft_batch(parts: EnrichmentParts, organization: str, body: BatchBody
     plan = await make_plan(parts, organization, body, origin=origin, single=False)
     selected = body.selected_indices
     places = range(len(body.entities)) if selected is None else sorted(set(selected))
-    return _draft(parts, plan, [(place, body.entities[place]) for place in places])
+    return await _draft(parts, organization, plan, [(place, body.entities[place]) for place in places])
 
 
-def _draft(parts: EnrichmentParts, plan: Plan, entities: Entities) -> JobDraft:
+async def _draft(parts: EnrichmentParts, organization: str, plan: Plan, entities: Entities) -> JobDraft:
     check_entities(plan, entities)
-    check_cap(parts.catalog, plan, entities)
+    await check_cap(parts, organization, plan, entities)
     name = plan.content["root"].get("name", "")
     params = {
         "schema": str(plan.schema_id or name),
@@ -251,6 +253,7 @@ def list_options(catalog: Catalog, organization: str) -> dict[str, Any]:
         "models": sorted(models, key=lambda info: (not info["is_available"], info["key"])),
         "languages": LANGUAGES,
         "strategies": [{"name": name, "description": text} for name, text in STRATEGIES.items()],
+        "model_strategies": [{"name": name, "description": text} for name, text in MODEL_STRATEGIES.items()],
         "default_models": [catalog.automatic()],
         "organization_name": organization,
         "total_companies": 0,
@@ -269,7 +272,32 @@ async def estimate_start(parts: EnrichmentParts, organization: str, body: Estima
     if body.selected_indices is not None and body.entities is not None:
         selected = set(body.selected_indices)
         entities = [entity for place, entity in enumerate(entities) if place in selected]
-    return estimate(plan, entities, parts.catalog.price)
+    shown, images = await _load_sources(parts, organization, plan)
+    warnings = [
+        {"code": ErrorCode.SOURCE_TRUNCATED, "message": message, "item": name}
+        for sources in shown.values()
+        for name, message in sources.warnings
+    ]
+    return {**_estimate(parts.catalog, plan, entities, shown, images), "warnings": warnings}
+
+
+async def _load_sources(parts: EnrichmentParts, organization: str, plan: Plan) -> tuple[dict[str, ShownSources], int]:
+    """Load what of the source files each model will be shown, and how many of them are images."""
+    rows = await get_attachments(parts.database, organization, plan.attachment_ids)
+    texts = [as_source(row) for row in rows if row.mode == "text"]
+    fitted = {model: fit_sources(texts, model, parts.catalog.context_length(model)) for model in plan.models}
+    return fitted, len(rows) - len(texts)
+
+
+def _estimate(
+    catalog: Catalog,
+    plan: Plan,
+    entities: Sequence[dict[str, Any]],
+    shown: Mapping[str, ShownSources],
+    images: int,
+) -> dict[str, Any]:
+    tokens = {model: sources.tokens for model, sources in shown.items()}
+    return estimate(plan, entities, catalog.price, sources=tokens, images=images)
 
 
 async def find_content(
@@ -317,6 +345,7 @@ async def make_plan(
         schema_id=body.schema_id,
         schema_version=version,
         models=models,
+        model_strategy=body.model_strategy,
         auto_selected=chosen,
         requested=body.strategy,
         strategy=strategy,
@@ -363,7 +392,7 @@ def check_entities(plan: Plan, entities: Entities) -> None:
         check_entity(plan.content, entity, "entity_data" if plan.single else f"entities[{index}]")
 
 
-def check_cap(catalog: Catalog, plan: Plan, entities: Entities) -> None:
+async def check_cap(parts: EnrichmentParts, organization: str, plan: Plan, entities: Entities) -> None:
     """Refuse a cap that not even one entity fits under.
 
     Raises:
@@ -372,7 +401,8 @@ def check_cap(catalog: Catalog, plan: Plan, entities: Entities) -> None:
     if plan.max_cost_usd is None:
         return
     _, first = entities[0]
-    expected = estimate(plan, [first], catalog.price)["cost_usd"]["expected"]
+    shown, images = await _load_sources(parts, organization, plan)
+    expected = _estimate(parts.catalog, plan, [first], shown, images)["cost_usd"]["expected"]
     if expected > plan.max_cost_usd:
         raise PaymentRequiredError(
             f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"

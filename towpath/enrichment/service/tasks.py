@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.drafts import MAX_WORDED, apply_wording, draft_schema, wording_prompt
 from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
-from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, record_id
+from towpath.enrichment.domain.runs import DomainCall, assemble_result, calls_of, record_id
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
@@ -132,12 +133,12 @@ class LlmTasks:
         model = plan.models[0]
         context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
         parts_by_key = {part.key: part for part in result_of(row).expertises if part.success}
-        calls = calls_of(plan)
-        todo = [call for call in calls if call_key(call[0]) not in parts_by_key]
+        todo = _calls_to_repeat(plan, entity, result_of(row).expertises)
+        total = len(parts_by_key) + len(todo)
         started = time.monotonic()
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
-        for domain, keys in todo:
-            part = await ask_domain(context, entity, model, domain, keys)
+        for call in todo:
+            part = await ask_domain(context, entity, model, call, beside=todo)
             parts_by_key[part.key] = part
             data = {
                 "model": model,
@@ -145,13 +146,13 @@ class LlmTasks:
                 "expertise_name": part.name,
                 "expertise_result": part.result,
                 "completed_expertises": len(parts_by_key),
-                "total_expertises": len(calls),
+                "total_expertises": total,
                 "success": part.success,
                 "error_message": part.error_message,
                 "cost_usd": part.cost_usd,
             }
             await self._emit(ref, LlmEvent.EXPERTISE_COMPLETED, part.key, data)
-        parts = [parts_by_key[call_key(domain)] for domain, _ in calls]
+        parts = list(parts_by_key.values())
         milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
         result = assemble_result(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
         spent = sum(part.cost_usd for part in parts) - row.cost_usd
@@ -262,6 +263,17 @@ def results_by_name(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
             name = f"{base}#{number}"
         results[name] = row.structured_output
     return results
+
+
+def _calls_to_repeat(plan: Plan, entity: Mapping[str, Any], parts: Sequence[ExpertiseResult]) -> list[DomainCall]:
+    """Return the calls for what failed calls were to bring; of older ones it is not kept what that was."""
+    failed = [part for part in parts if not part.success]
+    if not failed and parts:
+        return []
+    answered = {name for part in parts if part.success for name in part.result or {}}
+    all_names = [name for call in calls_of(plan, entity) for name in call.keys]
+    missing = {name for part in failed for name in part.fields or all_names} if parts else set(all_names)
+    return calls_of(plan, entity, only=missing - answered)
 
 
 def _warning_of(part: ExpertiseResult) -> JobWarning:

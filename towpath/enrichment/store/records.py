@@ -19,7 +19,15 @@ from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import RecordFilter, SortBy
 
 JSON_COLUMNS = frozenset(
-    {"schema_content", "structured_output", "entity_input_data", "expertises", "validation_errors", "fusion"}
+    {
+        "schema_content",
+        "structured_output",
+        "entity_input_data",
+        "expertises",
+        "validation_errors",
+        "validation_warnings",
+        "fusion",
+    }
 )
 COLUMNS = [name for name in RecordRow.model_fields if name not in {"created_at", "deleted_at"}]
 EXPORT_ROWS = 200
