@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from towpath.core.errors import ModelError
 from towpath.db.engine import Database
+from towpath.enrichment.cache_lead import CacheLead
 from towpath.enrichment.domain.forms import Form
 from towpath.enrichment.domain.prompts import domain_form, enrichment_prompt, gains_by_shared_forms
 from towpath.enrichment.domain.runs import DomainCall, call_key, call_name
@@ -16,6 +18,7 @@ from towpath.enrichment.types import ExpertiseResult, Plan, Strategy
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef
 from towpath.llm.gateway import LlmGateway
+from towpath.llm.messages import is_cacheable
 from towpath.llm.types import MIN_CACHED_CHARACTERS, ImagePart
 
 
@@ -35,6 +38,7 @@ class EnrichmentContext:
         note: What is known of the entities' type, and what a person has said of it.
         attempt: How often the chunk's activity was tried.
         shown: The source files by model, as far as its window has room for them.
+        lead: Lets the first call with long sources go ahead of the others.
     """
 
     database: Database
@@ -48,6 +52,7 @@ class EnrichmentContext:
     note: str | None = None
     attempt: int = 1
     shown: dict[str, ShownSources] = field(default_factory=dict)
+    lead: CacheLead = field(default_factory=CacheLead)
 
     def sources_for(self, model: str) -> ShownSources:
         """Return what of the source files a model is shown."""
@@ -103,9 +108,10 @@ async def ask_domain(
         key=call_key(call.domain), name=call_name(plan.content, call.domain), fields=call.keys, success=False
     )
     try:
-        answer = await llm_gateway.ask(
-            context.ref, model, prompt, bypass=plan.bypass_cache, plain_json=not plan.response_schema
-        )
+        async with context.lead.turn(model) if is_cacheable(prompt) else nullcontext():
+            answer = await llm_gateway.ask(
+                context.ref, model, prompt, bypass=plan.bypass_cache, plain_json=not plan.response_schema
+            )
     except ModelError as error:
         if error.retryable:
             raise

@@ -30,7 +30,7 @@ def build_messages(prompt: Prompt, api: WireFormat) -> list[dict[str, Any]]:
 def _for_anthropic(prompt: Prompt) -> list[dict[str, Any]]:
     sources = [{"type": "base64", "media_type": image.media_type, "data": image.base64} for image in prompt.images]
     images = [{"type": "image", "source": source} for source in sources]
-    if not is_worth_marking(prompt):
+    if not is_cacheable(prompt):
         content: Any = _around_images(prompt, images) if images else prompt.user
         return [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]
     # Another tool is asked for by some of the calls, which ends what Anthropic caches of messages, but not of `system`.
@@ -52,8 +52,11 @@ def _around_images(prompt: Prompt, images: list[dict[str, Any]]) -> list[dict[st
     return [*pieces[:1], *images, *pieces[1:]]
 
 
-def is_worth_marking(prompt: Prompt) -> bool:
-    """Return whether others will read what Anthropic would write to its cache, which costs a quarter more."""
+def is_cacheable(prompt: Prompt) -> bool:
+    """Return whether a provider can cache what a prompt shares, and others will read it.
+
+    Anthropic takes a quarter more for what is written to its cache.
+    """
     return prompt.shared and len(prompt.system) + prompt.stable >= MIN_CACHED_CHARACTERS
 
 

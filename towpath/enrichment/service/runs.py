@@ -154,6 +154,7 @@ class EnrichmentRuns:
             inputs.texts,
             inputs.images,
             shown=inputs.shown,
+            lead=inputs.lead,
         )
 
     async def _load_inputs(self, ref: JobRef) -> JobInputs:
