@@ -46,17 +46,17 @@ FIRM = {
 
 
 def rendered(body: dict[str, Any]) -> str:
-    """A request as a provider reads it: tools, system, messages."""
+    """Render a request as a provider reads it: tools, system, messages."""
     return "\n".join(json.dumps(body[name]) for name in ("tools", "system", "messages") if body.get(name))
 
 
 def shared_share(bodies: Sequence[dict[str, Any]]) -> float:
-    """The part of all characters that stands in a beginning which an earlier request to the same model has too."""
+    """Return the part of all characters in a beginning that an earlier request to the same model has too."""
     return _share([(body["model"], rendered(body)) for body in bodies])
 
 
 def unordered_share(bodies: Sequence[dict[str, Any]]) -> float:
-    """The same, had the entity and the domain been sent before the sources, and no tool but the call's own."""
+    """Return the same, had the entity and the domain been sent before the sources, and no tool but the call's own."""
     return _share([(body["model"], _unordered(body)) for body in bodies])
 
 
@@ -83,8 +83,8 @@ def _unordered(body: dict[str, Any]) -> str:
     text = "\n".join(texts)
     rules, _, rest = text.partition("Type of entity:")
     sources = "".join(re.findall(r"Source \d+:\n<data.*?</data>\n", rest, re.DOTALL))
-    asked = rest.replace(sources, "") if sources else rest
-    return json.dumps([tool, rules, f"Type of entity:{asked}\n{sources}"])
+    question = rest.replace(sources, "") if sources else rest
+    return json.dumps([tool, rules, f"Type of entity:{question}\n{sources}"])
 
 
 def run_batch(towpath: Towpath, served: LlmServer) -> list[dict[str, Any]]:

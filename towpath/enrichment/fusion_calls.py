@@ -51,7 +51,7 @@ async def fuse_results(
         ModelError: The arbiter cannot answer now, and the call will be repeated.
     """
     prices = {model: llm_gateway.catalog.rank(model) for model in results}
-    fused = fuse(content, results, prices, given=find_known(content, entity))
+    fused = fuse(content, results, prices, known=find_known(content, entity))
     if in_order_of_price:
         fused = settle_by_last(fused, sorted(results, key=lambda model: prices[model]))
     report = fused.report

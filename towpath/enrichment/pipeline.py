@@ -194,8 +194,8 @@ class EntityEnrichment:
         yield rounds[0], None
         for models in rounds[1:]:
             known = find_known(plan.content, self.entity, plan.languages)
-            given = {model: result.result for model, result in self.results.items() if result.result}
-            if fields := find_open_fields(plan.content, given, known):
+            results = {model: result.result for model, result in self.results.items() if result.result}
+            if fields := find_open_fields(plan.content, results, known):
                 yield models, fields
 
     @property

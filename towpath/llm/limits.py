@@ -65,18 +65,18 @@ def max_answer_tokens(model: str) -> int:
     return next((tokens for pattern, tokens in MAX_ANSWERS if pattern.match(name)), UNKNOWN_ANSWER)
 
 
-def answer_room(model: str, wanted: int, window: int, *, small: bool = False) -> int:
+def answer_room(model: str, requested: int, window: int, *, small: bool = False) -> int:
     """Return the limit to send with a request.
 
     Args:
         model: The model's name.
-        wanted: Room for the answer itself.
+        requested: Room for the answer itself.
         window: What the model takes, prompt and answer together; the answer gets a quarter at most.
         small: Whether the model's answers are short by their form.
     """
     if small:
-        return wanted
-    room = wanted + (THINKING_ROOM if is_reasoning(model) else 0)
+        return requested
+    room = requested + (THINKING_ROOM if is_reasoning(model) else 0)
     return min(room, max_answer_tokens(model), max(window // 4, 1))
 
 
@@ -168,16 +168,16 @@ class AnswerLimits:
         return None
 
 
-def room_of(catalog: Catalog, model: str, wanted: int) -> int:
+def room_of(catalog: Catalog, model: str, requested: int) -> int:
     """Return how many tokens the first answer of a model to a prompt may have.
 
     Args:
         catalog: What is known of the model.
         model: The model key.
-        wanted: Room for the answer itself.
+        requested: Room for the answer itself.
     """
     name = split_key(model)[1]
-    return answer_room(name, wanted, catalog.context_length(model), small=catalog.is_small(model))
+    return answer_room(name, requested, catalog.context_length(model), small=catalog.is_small(model))
 
 
 def read_refused_parameter(message: str) -> str | None:

@@ -170,7 +170,7 @@ def test_null_loses_and_every_field_has_a_source(found: dict[str, Any]) -> None:
 def test_agreed_texts_are_trimmed_and_what_was_given_is_not_disputed_and_not_touched() -> None:
     results = {"p::a": {"name": " Orion", "slogan": {"en": "Light "}}, "p::b": {"name": " Orion", "slogan": None}}
     assert fuse(CONTENT, results).merged == {"name": "Orion", "slogan": {"en": "Light"}}
-    fused = fuse(CONTENT, results, given={("name",): " Orion"})
+    fused = fuse(CONTENT, results, known={("name",): " Orion"})
     assert fused.merged["name"] == " Orion"
     assert fused.provenance[0].model_dump() == {"path": "name", "models": [], "rule": "given"}
 

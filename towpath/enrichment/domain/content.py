@@ -70,8 +70,8 @@ def group_by_domain(content: Content) -> dict[str, list[str]]:
         to_ask[domain] += not (spec.get("preserve") or spec.get("identifying"))
     if homeless:
         # A domain of which everything is given needs no call, and is not given one.
-        asked = [domain for domain in names_by_domain if to_ask[domain]]
-        home = min(asked, key=lambda domain: to_ask[domain]) if asked else next(iter(names_by_domain), GENERAL)
+        candidates = [domain for domain in names_by_domain if to_ask[domain]]
+        home = min(candidates, key=to_ask.__getitem__) if candidates else next(iter(names_by_domain), GENERAL)
         names_by_domain.setdefault(home, []).extend(homeless)
     order = {name: place for place, name in enumerate(content["root"]["properties"])}
     return {domain: sorted(names, key=order.__getitem__) for domain, names in names_by_domain.items()}

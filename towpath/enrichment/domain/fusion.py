@@ -26,7 +26,7 @@ def fuse(
     results: Mapping[str, Mapping[str, Any]],
     prices: Mapping[str, float] | None = None,
     *,
-    given: Mapping[Path, Any] | None = None,
+    known: Mapping[Path, Any] | None = None,
 ) -> Fusion:
     """Fuse results of several models over one schema.
 
@@ -34,11 +34,11 @@ def fuse(
         content: The schema.
         results: Each model's result.
         prices: What each model costs; a tie that stays goes to the dearer one.
-        given: Values that came with the entity, by path: where all results have them, no model gave them.
+        known: Values that came with the entity, by path: where all results have them, no model gave them.
     """
     price_of = prices or {}
     ranking = sorted(results, key=lambda model: (-price_of.get(model, 0.0), model))
-    fuser = _Fuser(content, given={dotted(path): value for path, value in (given or {}).items()})
+    fuser = _Fuser(content, known={dotted(path): value for path, value in (known or {}).items()})
     merged = fuser.fuse_object(resolve_properties(content), {model: results[model] for model in ranking}, "")
     extra = {name for result in results.values() for name in result} - set(resolve_properties(content))
     report = ConflictReport(
@@ -104,7 +104,7 @@ def _normal(value: Any) -> Any:
 @dataclass(slots=True)
 class _Fuser:
     content: Content
-    given: dict[str, Any] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
     total: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
     sources: list[FieldSource] = field(default_factory=list)
@@ -130,9 +130,9 @@ class _Fuser:
             self.sources.append(FieldSource(path=path, models=[], rule="unknown"))
             return None
         different = {normalise(value) for value in values.values()}
-        if path in self.given and different == {normalise(self.given[path])}:
+        if path in self.known and different == {normalise(self.known[path])}:
             self.sources.append(FieldSource(path=path, models=[], rule="given"))
-            return self.given[path]
+            return self.known[path]
         if len(different) == 1:
             rule = "agreed" if len(values) > 1 else "only"
             self.sources.append(FieldSource(path=path, models=list(values), rule=rule))

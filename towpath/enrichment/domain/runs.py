@@ -37,8 +37,8 @@ def choose_strategy(content: Content, requested: Strategy) -> tuple[Strategy, st
     """Return the strategy that a request means, and why."""
     if requested is not Strategy.AUTO:
         return requested, "as requested"
-    given = [path for flag in ("preserve", "identifying") for path in find_flagged(content, flag)]
-    fields, domains = count_leaves(answer_form(content, without=given)), len(group_by_domain(content))
+    known = [path for flag in ("preserve", "identifying") for path in find_flagged(content, flag)]
+    fields, domains = count_leaves(answer_form(content, without=known)), len(group_by_domain(content))
     size = f"{format_count(fields, 'value')} to ask for in {format_count(domains, 'domain')}"
     if domains < 2 or fields <= SINGLE_FIELDS:
         return Strategy.SINGLE_PASS, f"{size}: one call"
@@ -56,17 +56,17 @@ def calls_of(plan: Plan, entity: Mapping[str, Any], *, only: Collection[str] | N
         only: The properties of the root to ask for, as far as they need asking; None: all.
     """
     known = find_known(plan.content, entity, plan.languages)
-    asked = [
+    names = [
         name
         for name in resolve_properties(plan.content)
         if (only is None or name in only) and needs_asking(plan.content, known, name)
     ]
-    if not asked:
+    if not names:
         return []
     if plan.strategy is not Strategy.MULTI_EXPERTISE:
-        return [DomainCall(None, asked)]
+        return [DomainCall(None, names)]
     groups = group_by_domain(plan.content).items()
-    calls = [DomainCall(domain, [name for name in names if name in asked]) for domain, names in groups]
+    calls = [DomainCall(domain, [name for name in of_domain if name in names]) for domain, of_domain in groups]
     return [call for call in calls if call.keys]
 
 

@@ -41,7 +41,7 @@ def find_open_fields(content: Content, results: Mapping[str, Mapping[str, Any]],
     """
     if not results:
         return list(resolve_properties(content))
-    fused = fuse(content, results, given=known)
+    fused = fuse(content, results, known=known)
     unknown = {source.path.partition(".")[0] for source in fused.provenance if source.rule == "unknown"}
     disputed = {
         conflict.path.partition(".")[0]
