@@ -63,9 +63,10 @@ def is_cacheable(prompt: Prompt) -> bool:
 def shared_tools(prompt: Prompt, api: WireFormat, mode: OutputMode) -> dict[str, Any] | None:
     """Return the tools of all calls that share a prompt's text, and the choice of this one's; None: only its own.
 
-    They are put into the body as it is sent: instructor knows of the one tool that is to be called.
+    They are put into the body as it is sent: instructor knows of the one tool that is to be called. Where the provider
+    is to enforce the form, a call has its own only: it is made ready for that on its way.
     """
-    if mode is not OutputMode.TOOLS or prompt.form not in prompt.siblings:
+    if mode is not OutputMode.TOOLS or prompt.strict or prompt.form not in prompt.siblings:
         return None
     names = [f"{TOOL}{number}" for number in range(1, len(prompt.siblings) + 1)]
     chosen = names[prompt.siblings.index(prompt.form)]
@@ -75,8 +76,7 @@ def shared_tools(prompt: Prompt, api: WireFormat, mode: OutputMode) -> dict[str,
             "tools": [{"name": name, "description": TOOL_DESCRIPTION, "input_schema": form} for name, form in forms],
             "tool_choice": {"type": "tool", "name": chosen, "disable_parallel_tool_use": True},
         }
-    strict = {"strict": True} if prompt.strict else {}
-    functions = [{"name": name, "description": TOOL_DESCRIPTION, "parameters": form, **strict} for name, form in forms]
+    functions = [{"name": name, "description": TOOL_DESCRIPTION, "parameters": form} for name, form in forms]
     return {
         "tools": [{"type": "function", "function": function} for function in functions],
         "tool_choice": {"type": "function", "function": {"name": chosen}},

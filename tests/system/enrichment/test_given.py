@@ -90,7 +90,7 @@ def test_a_nested_identifying_property_is_given_too(org: Organization, provider:
     missing = org.call("POST", "/api/single/enrich/stream", 400, json={**body, "entity_data": {"sku": "L-2"}})
     assert "maker.company" in missing["detail"]
     missing = org.call("POST", "/api/single/enrich/stream", 400, json={**body, "entity_data": {"maker": LAMP["maker"]}})
-    assert (missing["field"], "sku is to be preserved" in missing["detail"]) == ("entity_data.sku", True)
+    assert "entity_data.sku is to be preserved" in missing["detail"]
 
 
 def test_only_domains_with_something_to_ask_are_called_and_the_estimate_says_so(
@@ -164,8 +164,8 @@ def test_what_can_only_be_a_mistake_is_refused(
     org: Organization, provider: LlmServer, change: dict[str, Any], field: str
 ) -> None:
     body = {"entity_data": {"name": "Orion"}, "schema_id": org.schema(), "models": BOTH, **change}
-    assert org.call("POST", "/api/single/enrich/stream", 400, json=body)["field"] == field
+    assert org.call("POST", "/api/single/enrich/stream", 400, json=body)["detail"].startswith(field)
     batch = {**body, "entities": [body["entity_data"]]}
     del batch["entity_data"]
-    assert org.call("POST", BATCH, 400, json=batch)["field"] == field
+    assert org.call("POST", BATCH, 400, json=batch)["detail"].startswith(field)
     assert not provider.calls
