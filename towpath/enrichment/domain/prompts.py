@@ -86,9 +86,17 @@ def enrichment_prompt(
         stable=len(stable),
         form=form,
         images=list(images),
-        most_tokens=min(MAX_ROOM, max(MIN_ROOM, ROOM * FIELD_TOKENS * count_leaves(form) * (1 + len(languages) // 4))),
+        most_tokens=_answer_tokens(form, len(languages), small=small),
         strict=strict,
     )
+
+
+def _answer_tokens(form: Mapping[str, Any], languages: int, *, small: bool) -> int:
+    usual = FIELD_TOKENS * count_leaves(form) * (1 + languages // 4)
+    if small:
+        # Its answers are short by their form, and it does not always come to an end.
+        return min(MAX_TOKENS, max(MIN_TOKENS, usual))
+    return min(MAX_ROOM, max(MIN_ROOM, ROOM * usual))
 
 
 def domain_form(
@@ -112,11 +120,9 @@ def stable_text(content: Content, sources: Sequence[str], *, told_domains: bool 
     if root.get("description"):
         lines.append(f"What it is: {root['description']}")
     if told_domains:
-        lines += [
-            f"Field of expertise: {domain_name(content, domain)}. {domain_description(content, domain)} "
-            f"It has: {', '.join(names)}."
-            for domain, names in group_by_domain(content).items()
-        ]
+        for domain, names in group_by_domain(content).items():
+            texts = [domain_name(content, domain), domain_description(content, domain), f"It has: {', '.join(names)}"]
+            lines.append("Field of expertise: " + " ".join(f"{text.rstrip('.')}." for text in texts if text))
     lines = [escape_marks(line) for line in lines]
     lines += [
         f"Source {number}:\n{enclose_in_marks(text, attributes=f'number={number}')}"

@@ -301,8 +301,13 @@ async def _load_sources(parts: EnrichmentParts, organization: str, plan: Plan) -
     """Load what of the source files each model will be shown, and how many of them are images."""
     rows = await get_attachments(parts.database, organization, plan.attachment_ids)
     texts = [as_source(row) for row in rows if row.mode == "text"]
-    fitted = {model: fit_sources(texts, model, parts.catalog.context_length(model)) for model in plan.models}
+    windows = {model: parts.catalog.context_length(model) for model in plan.models}
+    fitted = await parts.checks.run(organization, _fit_all, texts, windows)
     return fitted, len(rows) - len(texts)
+
+
+def _fit_all(texts: Sequence[str], windows: Mapping[str, int]) -> dict[str, ShownSources]:
+    return {model: fit_sources(texts, model, window) for model, window in windows.items()}
 
 
 def _estimate(
