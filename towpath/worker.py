@@ -25,6 +25,7 @@ from temporalio.client import (
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from towpath.activities.ai import AiActivities
+from towpath.activities.batches import BatchActivities
 from towpath.activities.enrichment import EnrichmentActivities, LlmTaskActivities
 from towpath.activities.entities import EntityActivities, IndexCareActivities, JudgeActivities, ReindexActivities
 from towpath.activities.extraction import ExtractionActivities
@@ -54,6 +55,7 @@ from towpath.jobs.registry import job_types
 from towpath.jobs.service.housekeeping import Housekeeping
 from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
+from towpath.llm.batches.service import BatchService
 from towpath.llm.gateway import LlmGateway
 from towpath.llm.retention import sweep_after
 from towpath.net.http import GuardedClient
@@ -71,6 +73,7 @@ from towpath.vectors.store.index import VectorIndex
 from towpath.webhooks.retention import sweep_deliveries_after
 from towpath.webhooks.service.sending import DeliverySender
 from towpath.workflows.ai import AI_WORKFLOWS
+from towpath.workflows.batches import BATCH_WORKFLOWS
 from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
 from towpath.workflows.entity_judge import JUDGE_WORKFLOWS
 from towpath.workflows.entity_reindex import ENTITY_WORKFLOWS
@@ -88,6 +91,7 @@ WORKFLOWS: list[type] = [
     *ENRICHMENT_WORKFLOWS,
     *AI_WORKFLOWS,
     *EXTRACTION_WORKFLOWS,
+    *BATCH_WORKFLOWS,
     *WEBHOOK_WORKFLOWS,
     ReconcileWorkflow,
 ]
@@ -138,6 +142,8 @@ class Parts:
     webhook_client: GuardedClient
     client: GuardedClient
     models: LanguageModels
+    batches: BatchService
+    batch_steps: BatchActivities
     installed: tuple[object, ...] = ()
 
     @classmethod
@@ -169,6 +175,7 @@ class Parts:
         vault = Vault(settings.encryption_key_list)
         patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
         llm_gateway = LlmGateway(database, models, patience)
+        batches = BatchService(database, models, patience, clock=clock)
         fetcher = GuardedClient(
             closed=closed,
             allow_hosts=settings.allowed_host_list,
@@ -229,6 +236,8 @@ class Parts:
             webhook_client=webhook_client,
             client=client,
             models=models,
+            batches=batches,
+            batch_steps=BatchActivities(batches),
             installed=tuple(part for feature in installed_features() for part in feature.activities(database)),
         )
 
@@ -308,6 +317,7 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(parts.client.close)
         stack.push_async_callback(parts.webhook_client.close)
         stack.push_async_callback(parts.models.close)
+        stack.push_async_callback(parts.batches.close)
         stack.push_async_callback(parts.fetcher.close)
         stack.push_async_callback(parts.documents.close)
         for queue in queues:

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from towpath.core.errors import ErrorCode, ModelError
+from towpath.core.errors import AnswerAwaitedError, ErrorCode, ModelError
 from towpath.db.engine import Connection
 from towpath.enrichment.domain.content import entity_label
 from towpath.enrichment.domain.known import find_known
@@ -442,10 +442,12 @@ async def run_all(steps: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
     """Run steps at once, each to its end, and only then raise: a paid answer of a neighbour is not thrown away.
 
     Raises:
-        BaseException: The first that a step raised; of several to repeat the one that asks for most time.
+        BaseException: The first that a step raised; of several to repeat the one that asks for most time; and only
+            where nothing else was raised, that an answer comes with a batch.
     """
     outcomes = await asyncio.gather(*steps, return_exceptions=True)
-    failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    raised = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    failed = [outcome for outcome in raised if not isinstance(outcome, AnswerAwaitedError)] or raised
     if failed:
         final = [outcome for outcome in failed if not getattr(outcome, "retryable", False)]
         raise final[0] if final else max(failed, key=lambda outcome: getattr(outcome, "retry_after", None) or 0)

@@ -14,6 +14,9 @@ from towpath.db.engine import Database
 from towpath.jobs.patience import Patience
 from towpath.jobs.types import JobRef
 from towpath.llm import Catalog, LanguageModels
+from towpath.llm.batches.choice import plan_of
+from towpath.llm.batches.collecting import collect, is_collecting
+from towpath.llm.batches.types import BatchPlan
 from towpath.llm.store.answers import answer_digest, find_answer, keep_answer
 from towpath.llm.store.attachments import as_source, get_attachments
 from towpath.llm.types import Answer, ImagePart, Prompt
@@ -38,6 +41,11 @@ class LlmGateway:
         """Return what is known of the models."""
         return self._models.catalog
 
+    @property
+    def batch_plan(self) -> BatchPlan:
+        """Return how a job waits whose calls go through batches."""
+        return plan_of(self._models.config)
+
     async def ask(
         self,
         ref: JobRef,
@@ -60,14 +68,20 @@ class LlmGateway:
 
         Raises:
             ModelError: No usable answer; `retryable` while the model is waited for.
+            AnswerAwaitedError: In collecting mode: the answer comes with a batch.
         """
         own: UUID | None = ref.job_id if bypass else None
         digest = answer_digest(model, prompt, own=own)
         known = await find_answer(self._database, ref.organization, digest, ref.job_id, ref.attempt)
         if known is not None:
             return known
+        exchange = None
+        if is_collecting() and self.catalog.has_batches(model):
+            exchange = await collect(self._database, self._models, ref, model, prompt, digest, plain_json=plain_json)
         try:
-            answer = await self._models.ask(ref.organization, model, prompt, plain_json=plain_json, repairs=repairs)
+            answer = await self._models.ask(
+                ref.organization, model, prompt, plain_json=plain_json, repairs=repairs, exchange=exchange
+            )
         except ModelError as error:
             if not error.retryable:
                 raise

@@ -16,6 +16,7 @@ import httpx2
 from openai import DefaultAsyncHttpxClient
 
 from towpath.core.usage import Usage
+from towpath.llm.batches.exchange import Exchange
 from towpath.llm.meter import read_usage
 
 
@@ -28,6 +29,8 @@ class Call:
         limit: Longest time of one request, in seconds.
         price: Gives a request's tokens their price.
         seconds: What all requests took so far, without the wait for slots.
+        exchange: Answers in the provider's place, where a batch has made or will make the request.
+        batch_price: Gives the tokens of such an answer their price.
         usage: What the provider was paid so far, whatever became of its answers.
     """
 
@@ -35,13 +38,16 @@ class Call:
     limit: float
     price: Callable[[Usage], Usage]
     seconds: float = 0.0
+    exchange: Exchange | None = None
+    batch_price: Callable[[Usage], Usage] | None = None
     usage: Usage = field(default_factory=Usage)
 
-    def count(self, response: httpx2.Response) -> None:
+    def count(self, response: httpx2.Response, *, batch: bool = False) -> None:
         """Count what a response says that it is paid for: before the SDK or instructor reads, or rejects it."""
         used = read_usage(response.content) if response.is_success else None
         if used is not None:
-            self.usage += self.price(used)
+            price = self.batch_price if batch and self.batch_price is not None else self.price
+            self.usage += price(used)
 
 
 CURRENT: ContextVar[Call] = ContextVar("towpath_llm_call")
@@ -57,6 +63,9 @@ class SlotClient(DefaultAsyncHttpxClient):
             httpx2.ReadTimeout: The whole answer was not there in time, however it trickled.
         """
         call = CURRENT.get()
+        if call.exchange is not None and (stored := call.exchange.answer(request)) is not None:
+            call.count(stored, batch=True)
+            return stored
         async with call.slot:
             started = time.monotonic()
             try:

@@ -50,6 +50,7 @@ class ProviderConfig(BaseModel):
     context: int | None = Field(
         default=None, ge=1024, description="Tokens that its models take, prompt and answer; none: as is known."
     )
+    batches: bool = Field(default=False, description="Whether it has the batch endpoint of its API.")
 
 
 class LlmConfig(BaseModel):
@@ -59,6 +60,15 @@ class LlmConfig(BaseModel):
     repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
     seconds: float = Field(default=120.0, gt=0, description="Longest time of one call.")
     concurrency: int = Field(default=8, ge=1, description="Calls at once, a provider, organisation and process.")
+    batch_calls: int = Field(default=50_000, ge=1, description="Calls in one batch of a provider.")
+    batch_first_wait: float = Field(default=15.0, gt=0, description="Seconds before the first look at a batch.")
+    batch_longest_wait: float = Field(default=300.0, gt=0, description="Seconds between two looks in the end.")
+    batch_live_seconds: float = Field(
+        default=3600.0, ge=0, description="So long before its deadline a job stops waiting for batches and asks live."
+    )
+    batch_grace_seconds: float = Field(
+        default=90.0, ge=0, description="How long a request that creates a batch may still be on its way when lost."
+    )
 
 
 class ModelInfo(BaseModel):

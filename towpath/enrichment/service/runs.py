@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
 
-from towpath.core.errors import ErrorCode, JobFaultError
+from towpath.core.errors import AnswerAwaitedError, ErrorCode, JobFaultError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
 from towpath.enrichment.domain.estimate import estimate
@@ -18,7 +19,7 @@ from towpath.enrichment.params import EnrichmentParams, TypeCheckParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
 from towpath.enrichment.service.inputs import InputCache, JobInputs
 from towpath.enrichment.store.params import load_type_check
-from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
+from towpath.enrichment.types import ClassificationStatus, EnrichmentPlan, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
 from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.params import load_params
@@ -26,7 +27,9 @@ from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
-from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
+from towpath.jobs.types import JobRef, JobWarning, NewEvent, PageTask
+from towpath.llm.batches.collecting import collecting
+from towpath.llm.batches.types import Execution
 from towpath.llm.gateway import LlmGateway
 
 CREDITS = "insufficient_credits"
@@ -47,7 +50,7 @@ class EnrichmentRuns:
         self._reserved: dict[UUID, float] = defaultdict(float)
         self._inputs = InputCache(self._load_inputs)
 
-    async def plan(self, ref: JobRef) -> PagePlan:
+    async def plan(self, ref: JobRef) -> EnrichmentPlan:
         """Find the pages with work left, and emit what was chosen for the caller."""
         async with self._database.transaction() as connection:
             await job_store.lock_job(connection, ref.organization, ref.job_id)
@@ -65,7 +68,8 @@ class EnrichmentRuns:
                 async with self._database.transaction() as connection:
                     await add_warnings(connection, ref, cut)
             await emit(self._writer, ref, _opening(inputs.plan))
-        return PagePlan(pages=pages)
+            is_batch = inputs.plan.execution is Execution.BATCH
+        return EnrichmentPlan(pages=pages, batch=self._llm_gateway.batch_plan if is_batch else None)
 
     async def check_type(self, ref: JobRef, *, attempt: int) -> HoldCheck:
         """Check whether the one entity is what the schema is for; `hold` asks for a person's decision.
@@ -104,7 +108,10 @@ class EnrichmentRuns:
         async with self._inputs.lend(ref) as inputs:
             context = replace(self._context(ref, inputs), total=total, note=_note_of(type_check), attempt=attempt)
             waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
-            await run_all([self._enrich_or_fail(context, _entity_of(context, page, place)) for place in waiting])
+            entities = [_entity_of(context, page, place) for place in waiting]
+            # Those whose answers come with a batch stay as they are: the workflow runs the page again.
+            with collecting(task.collects), suppress(AnswerAwaitedError):
+                await run_all([self._enrich_or_fail(context, entity) for entity in entities])
 
     async def _enrich_or_fail(self, context: EnrichmentContext, entity: EntityEnrichment) -> None:
         """Enrich an entity; an error that nobody foresaw ends the entity, not its neighbours."""
@@ -185,6 +192,13 @@ def _opening(plan: Plan) -> list[NewEvent]:
     if plan.auto_selected:
         chosen = {"model": plan.models[0], "task_type": "enrichment", "pinned": False}
         events.append(NewEvent(type=LlmEvent.MODEL_AUTO_SELECTED, key="auto", data=chosen))
+    if plan.requested_execution is not Execution.LIVE:
+        execution = {
+            "requested": plan.requested_execution,
+            "execution": plan.execution,
+            "reason": plan.execution_reason,
+        }
+        events.append(NewEvent(type=LlmEvent.EXECUTION_SELECTED, key="execution", data=execution))
     strategy = {"requested": plan.requested, "strategy": plan.strategy, "reason": plan.strategy_reason}
     events.append(NewEvent(type=LlmEvent.STRATEGY_SELECTED, key="strategy", data=strategy))
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -45,10 +46,13 @@ from towpath.enrichment.types import (
     Plan,
     Strategy,
 )
+from towpath.jobs.patience import utc_now
 from towpath.jobs.store.jobs import create_job as create_job_row
 from towpath.jobs.store.staging import StagedItem, stage_page
 from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
+from towpath.llm.batches.choice import choose_execution
+from towpath.llm.batches.types import Execution
 from towpath.llm.store.attachments import as_source, assert_attachments, get_attachments
 
 DEFAULT_MODEL_TASKS = ("enrichment", "schema_generation", "sample_generation")
@@ -103,11 +107,20 @@ async def draft_single(parts: EnrichmentParts, organization: str, body: SingleBo
         NotFoundError: No such schema or attachment.
         PaymentRequiredError: The cap on its cost is too low.
     """
+    if body.execution is Execution.BATCH:
+        raise BadInputError("execution: batch is for many entities; one is asked live", field="execution")
     plan = await make_plan(parts, organization, body, origin=origin, single=True)
     return await _draft(parts, organization, plan, [(0, body.entity_data)])
 
 
-async def draft_batch(parts: EnrichmentParts, organization: str, body: BatchBody, *, origin: str | None) -> JobDraft:
+async def draft_batch(
+    parts: EnrichmentParts,
+    organization: str,
+    body: BatchBody,
+    *,
+    origin: str | None,
+    deadline: datetime | None = None,
+) -> JobDraft:
     """Draft the enrichment of many entities.
 
     Raises:
@@ -115,7 +128,7 @@ async def draft_batch(parts: EnrichmentParts, organization: str, body: BatchBody
         NotFoundError: No such schema or attachment.
         PaymentRequiredError: The cap on its cost is too low for even one entity.
     """
-    plan = await make_plan(parts, organization, body, origin=origin, single=False)
+    plan = await make_plan(parts, organization, body, origin=origin, single=False, deadline=deadline)
     selected = body.selected_indices
     places = range(len(body.entities)) if selected is None else sorted(set(selected))
     return await _draft(parts, organization, plan, [(place, body.entities[place]) for place in places])
@@ -342,7 +355,13 @@ async def find_content(
 
 
 async def make_plan(
-    parts: EnrichmentParts, organization: str, body: EnrichmentOptions, *, origin: str | None, single: bool
+    parts: EnrichmentParts,
+    organization: str,
+    body: EnrichmentOptions,
+    *,
+    origin: str | None,
+    single: bool,
+    deadline: datetime | None = None,
 ) -> Plan:
     """Make the plan of what a body asks for, with everything chosen that it leaves open.
 
@@ -361,6 +380,8 @@ async def make_plan(
             parts.catalog.check(model, name)
     await assert_attachments(parts.database, organization, body.attachment_ids)
     strategy, reason = choose_strategy(content, body.strategy)
+    used = [*models, *filter(None, (body.arbitration_model, body.classification_model))]
+    execution, execution_reason = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
     return Plan(
         content=content,
         schema_id=body.schema_id,
@@ -381,6 +402,9 @@ async def make_plan(
         max_cost_usd=body.max_cost_usd,
         origin=origin,
         single=single,
+        requested_execution=body.execution,
+        execution=execution,
+        execution_reason=execution_reason,
     )
 
 

@@ -57,13 +57,20 @@ async def keep_answer(
 ) -> None:
     """Store an answer; the first one stays."""
     async with database.statement() as connection:
-        await connection.execute(
-            """
-            INSERT INTO llm_answers (organization, digest, job_id, attempt, answer) VALUES (%s, %s, %s, %s, %s)
-            ON CONFLICT DO NOTHING
-            """,
-            (organization, digest, job_id, attempt, Json(answer.model_dump(mode="json"))),
-        )
+        await store_answer(connection, organization, digest, job_id, attempt, answer)
+
+
+async def store_answer(
+    connection: Connection, organization: str, digest: bytes, job_id: UUID, attempt: int, answer: Answer
+) -> None:
+    """Store an answer with what else its transaction writes; the first one stays."""
+    await connection.execute(
+        """
+        INSERT INTO llm_answers (organization, digest, job_id, attempt, answer) VALUES (%s, %s, %s, %s, %s)
+        ON CONFLICT DO NOTHING
+        """,
+        (organization, digest, job_id, attempt, Json(answer.model_dump(mode="json"))),
+    )
 
 
 async def sweep_answers(connection: Connection, *, days: int, limit: int) -> int:
