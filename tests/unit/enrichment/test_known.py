@@ -14,6 +14,7 @@ from towpath.enrichment.domain.prompts import enrichment_prompt, gains_by_shared
 from towpath.enrichment.domain.runs import assemble_result, calls_of, record_id
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.domain.sources import fit_sources, share_room
+from towpath.enrichment.service.tasks import calls_to_repeat
 from towpath.enrichment.types import Conflict, ExpertiseResult, Plan, Strategy
 
 BOOK = read_content(
@@ -171,3 +172,16 @@ def test_an_arbiter_is_shown_each_value_once_and_no_model_is_always_first() -> N
         assert choices == list_choices(conflict.model_copy(deep=True))
         first.add(choices[0])
     assert first == {"p::a", "p::b"}
+
+
+def test_a_repeat_asks_for_what_failed_calls_were_to_bring_also_where_the_domains_were_cut_otherwise() -> None:
+    plan = Plan(content=domains(a="x", b="y", c=None), models=["p::a"], strategy=Strategy.MULTI_EXPERTISE)
+    done = ExpertiseResult(key="x", name="x", success=True, result={"a": "1"})
+    old = [done, ExpertiseResult(key="y", name="y", success=True, result={"b": "2"}),
+           ExpertiseResult(key="general", name="General", success=False)]  # fmt: skip
+    assert calls_to_repeat(plan, {"n": 1}, old) == [("x", ["c"])]
+    failed = ExpertiseResult(key="y", name="y", success=False, fields=["b"])
+    assert calls_to_repeat(plan, {"n": 1}, [done, failed]) == [("y", ["b"])]
+    assert calls_to_repeat(plan, {"n": 1}, [done]) == [], "a waterfall asks a model for a part only"
+    whole = ExpertiseResult(key="all", name="all", success=False)
+    assert calls_to_repeat(plan, {"n": 1}, [whole]) == [("x", ["a", "c"]), ("y", ["b"])]

@@ -141,27 +141,27 @@ class LlmTasks:
         row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
         context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
-        parts_by_key = {part.key: part for part in result_of(row).expertises if part.success}
-        todo = _calls_to_repeat(plan, entity, result_of(row).expertises)
-        total = len(parts_by_key) + len(todo)
+        # A domain may stand here twice: what it had, and what it is asked for now.
+        parts = [part for part in result_of(row).expertises if part.success]
+        todo = calls_to_repeat(plan, entity, result_of(row).expertises)
+        total = len(parts) + len(todo)
         started = time.monotonic()
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         for call in todo:
             part = await ask_domain(context, entity, model, call, beside=todo)
-            parts_by_key[part.key] = part
+            parts.append(part)
             data = {
                 "model": model,
                 "expertise_key": part.key,
                 "expertise_name": part.name,
                 "expertise_result": part.result,
-                "completed_expertises": len(parts_by_key),
+                "completed_expertises": len(parts),
                 "total_expertises": total,
                 "success": part.success,
                 "error_message": part.error_message,
                 "cost_usd": part.cost_usd,
             }
             await self._emit(ref, LlmEvent.EXPERTISE_COMPLETED, part.key, data)
-        parts = list(parts_by_key.values())
         milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
         result = assemble_result(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
         spent = sum(part.cost_usd for part in parts) - row.cost_usd
@@ -276,7 +276,7 @@ def results_by_name(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
     return results
 
 
-def _calls_to_repeat(plan: Plan, entity: Mapping[str, Any], parts: Sequence[ExpertiseResult]) -> list[DomainCall]:
+def calls_to_repeat(plan: Plan, entity: Mapping[str, Any], parts: Sequence[ExpertiseResult]) -> list[DomainCall]:
     """Return the calls for what failed calls were to bring; of older ones it is not kept what that was."""
     failed = [part for part in parts if not part.success]
     if not failed and parts:
