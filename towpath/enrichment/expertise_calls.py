@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from towpath.core.errors import ModelError
+from towpath.core.usage import Usage
 from towpath.db.engine import Database
 from towpath.enrichment.cache_lead import CacheLead
 from towpath.enrichment.domain.forms import Form
-from towpath.enrichment.domain.prompts import domain_form, enrichment_prompt, gains_by_shared_forms
+from towpath.enrichment.domain.prompts import domain_form, enrichment_prompt, gains_by_shared_forms, usual_tokens
 from towpath.enrichment.domain.runs import DomainCall, call_key, call_name
 from towpath.enrichment.domain.sources import ShownSources, fit_sources
 from towpath.enrichment.types import ExpertiseResult, Plan, Strategy
@@ -19,7 +20,7 @@ from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef
 from towpath.llm.gateway import LlmGateway
 from towpath.llm.messages import is_cacheable
-from towpath.llm.types import MIN_CACHED_CHARACTERS, ImagePart
+from towpath.llm.types import MIN_CACHED_CHARACTERS, ImagePart, Prompt, Purpose, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ async def ask_domain(
     call: DomainCall,
     *,
     beside: Sequence[DomainCall] = (),
+    item: int = 0,
     note: str | None = None,
 ) -> ExpertiseResult:
     """Ask a model for a domain of an entity, or for all of them.
@@ -79,6 +81,7 @@ async def ask_domain(
         model: The model key.
         call: What is asked for.
         beside: All calls of the model for the entity, in an order that is the same for each.
+        item: The entity's place in the request.
         note: What is known of the entity's type.
 
     Raises:
@@ -110,20 +113,37 @@ async def ask_domain(
     try:
         async with context.lead.turn(model) if is_cacheable(prompt) else nullcontext():
             answer = await llm_gateway.ask(
-                context.ref, model, prompt, bypass=plan.bypass_cache, plain_json=not plan.response_schema
+                context.ref,
+                model,
+                prompt,
+                site=Site(Purpose.ENRICHMENT, item),
+                bypass=plan.bypass_cache,
+                plain_json=not plan.response_schema,
+                least_tokens=least_room(prompt),
             )
     except ModelError as error:
         if error.retryable:
             raise
         result.error_message, result.code = error.detail, error.code
-        result.cost_usd = error.usage.usd
-        result.input_tokens, result.output_tokens = error.usage.input_tokens, error.usage.output_tokens
-        return result
+        return result.model_copy(update=cost_members(error.usage))
     result.success, result.result, result.cached = True, answer.data, answer.cached
-    result.cost_usd, result.seconds = answer.usd, answer.seconds
-    result.input_tokens, result.output_tokens = answer.input_tokens, answer.output_tokens
-    return result
+    result.seconds = answer.seconds
+    return result.model_copy(update=cost_members(answer.usage))
 
 
 def _form_of(plan: Plan, entity: Mapping[str, Any], call: DomainCall, *, small: bool) -> Form:
     return domain_form(plan.content, entity, keys=call.keys, languages=plan.languages, small=small)
+
+
+def least_room(prompt: Prompt) -> int:
+    """Return how short an answer's room may be made: what answers of its form take."""
+    return min(prompt.most_tokens, usual_tokens(prompt.form))
+
+
+def cost_members(usage: Usage) -> dict[str, float | int]:
+    """Return what was paid, in the members that results and events have for it."""
+    return {
+        "cost_usd": round(usage.usd, 12),
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }

@@ -129,7 +129,7 @@ class AnswerLimits:
     def of(self, model: str, known: ProviderConfig, prompt: Prompt) -> AnswerLimit:
         """Return the limit to send with a prompt."""
         parameter = self._parameters.get(model) or limit_parameter(known)
-        room = min(room_of(self._catalog, model, prompt.most_tokens), self._largest.get(model, MAX_ROOM))
+        room = min(room_of(self._catalog, model, prompt), self._largest.get(model, MAX_ROOM))
         return AnswerLimit(model, parameter, room, known.small)
 
     def after(self, limit: AnswerLimit, error: Exception, *, may_repeat: bool) -> AnswerLimit | None:
@@ -168,16 +168,18 @@ class AnswerLimits:
         return None
 
 
-def room_of(catalog: Catalog, model: str, requested: int) -> int:
+def room_of(catalog: Catalog, model: str, prompt: Prompt) -> int:
     """Return how many tokens the first answer of a model to a prompt may have.
 
     Args:
         catalog: What is known of the model.
         model: The model key.
-        requested: Room for the answer itself.
+        prompt: What is asked, with the room for the answer itself.
     """
+    if prompt.exact_room:
+        return prompt.most_tokens
     name = split_key(model)[1]
-    return answer_room(name, requested, catalog.context_length(model), small=catalog.is_small(model))
+    return answer_room(name, prompt.most_tokens, catalog.context_length(model), small=catalog.is_small(model))
 
 
 def read_refused_parameter(message: str) -> str | None:

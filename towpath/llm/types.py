@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -17,7 +18,7 @@ MODEL_KEY_FORM = r"^[a-z0-9][a-z0-9_.-]{0,63}::[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,19
 
 MIN_CACHED_CHARACTERS = 4_096
 """About 1,024 tokens: no provider caches less."""
-WAYS_TO_SEND = frozenset({"stable", "shared", "siblings"})
+WAYS_TO_SEND = frozenset({"stable", "shared", "siblings", "exact_room"})
 """Members of a prompt that say how it is sent, not what is asked."""
 
 
@@ -105,7 +106,8 @@ class Prompt(BaseModel):
     prompts of a job, and so are the images; where they are `shared`, other prompts with them follow soon, and a
     provider that caches on demand is told to. `siblings` are the forms of those others, this one's among them: sent
     along, in the same order each time, so that what providers put before the text is the same too. How a prompt is
-    sent changes nothing about what is asked.
+    sent changes nothing about what is asked. `most_tokens` is room for the answer itself, to which that for a model's
+    thoughts is added; with `exact_room` it is all that there is.
     """
 
     system: str
@@ -114,9 +116,40 @@ class Prompt(BaseModel):
     stable: int = 0
     shared: bool = False
     siblings: list[dict[str, Any]] = []
+    exact_room: bool = False
     images: list[ImagePart] = []
     most_tokens: int = 4096
     strict: bool = False
+
+
+class Purpose(StrEnum):
+    """What a question to a model is for; part of its line in the ledger."""
+
+    ENRICHMENT = "enrichment"
+    CLASSIFICATION = "classification"
+    ARBITRATION = "arbitration"
+    SCHEMA = "schema"
+    EXTRACTION = "extraction"
+    DOCUMENT_CLASS = "document_class"
+    QUESTION = "question"
+    JUDGEMENT = "judgement"
+    EARLIER = "earlier"
+    """Sums of what was paid before there was a ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where in a job a question is asked.
+
+    Two sites may ask the same: it is paid once, and booked to the one that has paid.
+
+    Attributes:
+        purpose: What for.
+        item: The item of the job, such as an entity; None: the job as a whole.
+    """
+
+    purpose: Purpose
+    item: int | None = None
 
 
 class Answer(BaseModel):

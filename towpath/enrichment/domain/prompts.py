@@ -91,12 +91,16 @@ def enrichment_prompt(
     )
 
 
+def usual_tokens(form: Mapping[str, Any]) -> int:
+    """Return what an answer of a form hardly ever takes more than."""
+    return min(MAX_TOKENS, max(MIN_TOKENS, FIELD_TOKENS * count_leaves(form)))
+
+
 def _answer_tokens(form: Mapping[str, Any], languages: int, *, small: bool) -> int:
-    usual = FIELD_TOKENS * count_leaves(form) * (1 + languages // 4)
     if small:
         # Its answers are short by their form, and it does not always come to an end.
-        return min(MAX_TOKENS, max(MIN_TOKENS, usual))
-    return min(MAX_ROOM, max(MIN_ROOM, ROOM * usual))
+        return usual_tokens(form)
+    return min(MAX_ROOM, max(MIN_ROOM, ROOM * FIELD_TOKENS * count_leaves(form) * (1 + languages // 4)))
 
 
 def domain_form(

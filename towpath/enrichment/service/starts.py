@@ -29,9 +29,11 @@ from towpath.enrichment.bodies import (
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.estimate import estimate
-from towpath.enrichment.domain.runs import choose_strategy
+from towpath.enrichment.domain.prompts import enrichment_prompt
+from towpath.enrichment.domain.runs import calls_of, choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
 from towpath.enrichment.domain.sources import ShownSources, fit_sources
+from towpath.enrichment.expertise_calls import least_room
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import (
@@ -53,6 +55,7 @@ from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
 from towpath.llm.batches.choice import choose_execution
 from towpath.llm.batches.types import Execution
+from towpath.llm.bounds import least_price
 from towpath.llm.store.attachments import as_source, assert_attachments, get_attachments
 
 DEFAULT_MODEL_TASKS = ("enrichment", "schema_generation", "sample_generation")
@@ -85,12 +88,14 @@ class JobDraft:
         params: What it was asked to do, as it is stored.
         message: What its start answers.
         entities: What it works through; none: its parameters hold everything.
+        max_cost_usd: What it may cost; None: no cap.
     """
 
     kind: str
     params: dict[str, Any]
     message: str
     entities: Entities = ()
+    max_cost_usd: float | None = None
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -144,8 +149,8 @@ async def _draft(parts: EnrichmentParts, organization: str, plan: Plan, entities
         "plan": plan.model_dump(mode="json"),
     }
     if plan.single:
-        return JobDraft(SINGLE_ENRICHMENT, params, "Enrichment started", entities)
-    return JobDraft(BATCH_ENRICHMENT, params, "Batch started", entities)
+        return JobDraft(SINGLE_ENRICHMENT, params, "Enrichment started", entities, plan.max_cost_usd)
+    return JobDraft(BATCH_ENRICHMENT, params, "Batch started", entities, plan.max_cost_usd)
 
 
 async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody) -> JobDraft:
@@ -254,6 +259,7 @@ async def create_job(connection: Connection, job: JobRow, draft: JobDraft, *, pa
     Raises:
         LimitReachedError: As many are in flight as may be.
     """
+    job.max_cost_usd = draft.max_cost_usd
     await create_job_row(connection, job, most=most)
     for page, start in enumerate(range(0, len(draft.entities), page_size)):
         items = [
@@ -452,3 +458,19 @@ async def check_cap(parts: EnrichmentParts, organization: str, plan: Plan, entit
         raise PaymentRequiredError(
             f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
         )
+    prices = [_first_price(parts.catalog, plan, first, model, shown[model].texts) for model in plan.models]
+    needed = min(prices, default=0.0)
+    if needed > plan.max_cost_usd:
+        raise PaymentRequiredError(
+            f"max_cost_usd is {plan.max_cost_usd:.6f}, but the first request alone can take {needed:.6f} US dollars"
+        )
+
+
+def _first_price(catalog: Catalog, plan: Plan, entity: dict[str, Any], model: str, sources: Sequence[str]) -> float:
+    """Return the least that must be set aside for the first request to a model; 0 where there is nothing to ask."""
+    for call in calls_of(plan, entity)[:1]:
+        prompt = enrichment_prompt(
+            plan.content, entity, domain=call.domain, keys=call.keys, languages=plan.languages, sources=sources
+        )
+        return least_price(catalog, model, prompt, least_room(prompt))
+    return 0.0
