@@ -81,6 +81,7 @@ read     GET /classification/{classificationId}
 read     GET /v1/jobs
 read     GET /v1/jobs/{jobId}
 read     GET /v1/jobs/{jobId}/failures
+read     GET /v1/jobs/{jobId}/costs
 read     POST /v1/jobs/{jobId}/stream-token
 read     GET /v1/jobs/{jobId}/events
 read     GET /webhooks
