@@ -29,7 +29,7 @@ def of(messages: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def test_one_entity_with_one_model(org: Organization, provider: LlmServer) -> None:
-    provider.answer = lambda _model, _prompt, _form: {"name": "ORION", "founded": 1998}
+    provider.answer = lambda _model, _prompt, _form: {"founded": 1998}
     job = org.enrich(entity_data=ORION, schema_id=org.schema())
     messages = org.messages(job)
 
@@ -41,7 +41,7 @@ def test_one_entity_with_one_model(org: Organization, provider: LlmServer) -> No
                 "current_attempt", "max_attempts", "last_error_summary", "total_entities", "completed_entities",
                 "failed_entities", "skipped_entities", "timestamp"} <= set(message)  # fmt: skip
     done = messages[2]
-    # `name` is to be preserved, whatever the model says.
+    # `name` is to be preserved: it is not asked.
     assert done["result"] | {"slogan": None} == {"name": "Orion Lighting", "founded": 1998, "slogan": None}
     assert (done["input_tokens"], done["output_tokens"], done["success"]) == (TOKENS_IN, TOKENS_OUT, True)
     assert done["cost_usd"] == pytest.approx((2.5 * TOKENS_IN + 10 * TOKENS_OUT) / 1e6)
