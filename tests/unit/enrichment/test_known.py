@@ -11,10 +11,9 @@ from towpath.enrichment.domain.content import Content, group_by_domain
 from towpath.enrichment.domain.forms import answer_form
 from towpath.enrichment.domain.known import apply_known, find_known, needs_asking
 from towpath.enrichment.domain.prompts import enrichment_prompt, gains_by_shared_forms, list_choices
-from towpath.enrichment.domain.runs import assemble_result, calls_of, record_id
+from towpath.enrichment.domain.runs import assemble_result, calls_of, calls_to_repeat, record_id
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.domain.sources import fit_sources, share_room
-from towpath.enrichment.service.tasks import calls_to_repeat
 from towpath.enrichment.types import Conflict, ExpertiseResult, Plan, Strategy
 
 BOOK = read_content(

@@ -70,6 +70,17 @@ def calls_of(plan: Plan, entity: Mapping[str, Any], *, only: Collection[str] | N
     return [call for call in calls if call.keys]
 
 
+def calls_to_repeat(plan: Plan, entity: Mapping[str, Any], parts: Sequence[ExpertiseResult]) -> list[DomainCall]:
+    """Return the calls for what failed calls were to bring; of older ones it is not kept what that was."""
+    failed = [part for part in parts if not part.success]
+    if not failed and parts:
+        return []
+    answered = {name for part in parts if part.success for name in part.result or {}}
+    all_names = [name for call in calls_of(plan, entity) for name in call.keys]
+    missing = {name for part in failed for name in part.fields or all_names} if parts else set(all_names)
+    return calls_of(plan, entity, only=missing - answered)
+
+
 def call_key(domain: str | None) -> str:
     """Return the key under which a call's outcome is told."""
     return domain or "all"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,20 +13,14 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.drafts import MAX_WORDED, apply_wording, draft_schema, wording_prompt
 from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
-from towpath.enrichment.domain.runs import DomainCall, assemble_result, calls_of, record_id
+from towpath.enrichment.domain.runs import assemble_result, calls_to_repeat, record_id
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, cost_members
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
-from towpath.enrichment.records import (
-    call_usage,
-    complete_record,
-    fusion_record,
-    merged_result,
-    result_of,
-    result_view,
-)
+from towpath.enrichment.records import call_usage, complete_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.service.refusion import fuse_anew
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, write_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
@@ -147,7 +141,8 @@ class LlmTasks:
         plan, entity = params.plan, params.entity
         row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
-        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
+        texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
+        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan, texts, images)
         known = result_of(row).expertises
         # A domain may stand here twice: what it had, and what it is asked for now.
         parts = [part for part in known if part.success]
@@ -182,7 +177,8 @@ class LlmTasks:
             if await append_events(connection, ref, [event]):
                 await write_records(connection, [row])
                 await add_warnings(connection, ref, [_warning_of(part) for part in parts if not part.success])
-        return result_view(result)
+        fused = await fuse_anew(self._database, self._writer, self._llm_gateway, ref, plan, row)
+        return {**result_view(result), **({} if fused is None else {"fusion": fused})}
 
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
         """Fuse records of one schema into a new one."""
@@ -288,17 +284,6 @@ def results_by_name(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
             name = f"{base}#{number}"
         results[name] = row.structured_output
     return results
-
-
-def calls_to_repeat(plan: Plan, entity: Mapping[str, Any], parts: Sequence[ExpertiseResult]) -> list[DomainCall]:
-    """Return the calls for what failed calls were to bring; of older ones it is not kept what that was."""
-    failed = [part for part in parts if not part.success]
-    if not failed and parts:
-        return []
-    answered = {name for part in parts if part.success for name in part.result or {}}
-    all_names = [name for call in calls_of(plan, entity) for name in call.keys]
-    missing = {name for part in failed for name in part.fields or all_names} if parts else set(all_names)
-    return calls_of(plan, entity, only=missing - answered)
 
 
 def _add_costs(part: ExpertiseResult, earlier: Sequence[ExpertiseResult]) -> ExpertiseResult:
