@@ -13,6 +13,8 @@ from towpath.core.bodies import Strict
 from towpath.core.values import NUMBER
 from towpath.core.wire import Wire
 from towpath.entities.params import IndexParams
+from towpath.entities.types import EntityRunState
+from towpath.llm.batches.types import EXECUTION_HELP, BatchPlan, BatchRunState, Execution
 from towpath.llm.types import MODEL_KEY_FORM
 
 MAX_JUDGED_PAIRS = 100_000
@@ -73,6 +75,7 @@ class JudgeBody(Wire, Strict):
     zone: Zone | None = Field(
         default=None, description="Which pairs; by default those between candidate and duplicate threshold."
     )
+    execution: Execution = Field(default=Execution.LIVE, description=EXECUTION_HELP)
 
 
 class JudgeParams(IndexParams):
@@ -83,6 +86,8 @@ class JudgeParams(IndexParams):
     max_cost_usd: float
     limit: int
     zone: tuple[float, float] | None = None
+    execution: Execution = Execution.LIVE
+    execution_reason: str = ""
     attempt: int | None = Field(default=None, description="The attempt that has planned.")
     has_more: bool = Field(default=False, description="Whether the limit has left pairs out.")
     reserved: dict[str, float] = Field(default={}, description="What requests under way may cost, by page.")
@@ -91,9 +96,14 @@ class JudgeParams(IndexParams):
 
 
 class JudgePlan(BaseModel):
-    """The pages of pairs that are to be asked."""
+    """The pages of pairs that are to be asked, and how the job waits where its calls go through batches."""
 
     pages: list[int]
+    batch: BatchPlan | None = None
+
+
+class JudgeRunState(EntityRunState, BatchRunState):
+    """What the workflow of a judge carries through continue-as-new."""
 
 
 class JudgeResult(Wire):

@@ -388,6 +388,12 @@ class PagePlan(BaseModel):
     pages: list[int]
 
 
+class CollectingRef(JobRef):
+    """A run of a job, and whether its calls of language models wait for batches."""
+
+    collects: bool = False
+
+
 class PageTask(BaseModel):
     """One chunk: a staged page of a job."""
 

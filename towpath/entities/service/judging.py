@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from towpath.core.errors import ErrorCode, JobFaultError, ModelError, NotFoundError, OutputInvalidError
+from towpath.core.errors import (
+    AnswerAwaitedError,
+    ErrorCode,
+    JobFaultError,
+    ModelError,
+    NotFoundError,
+    OutputInvalidError,
+)
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.judging import (
@@ -50,6 +57,8 @@ from towpath.jobs.store.staging import (
     stage_page,
 )
 from towpath.jobs.types import Cost, FailedItem, JobRef, PageTask
+from towpath.llm.batches.collecting import collecting
+from towpath.llm.batches.types import Execution
 from towpath.llm.bounds import max_price
 from towpath.llm.gateway import LlmGateway
 
@@ -112,7 +121,8 @@ class Judging:
                 again = {"attempt": ref.attempt, "reserved": {}, "is_spent": False}
                 await job_store.merge_params(connection, ref, again)
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-            return JudgePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
+            batch = self._llm_gateway.batch_plan if params.execution is Execution.BATCH else None
+            return JudgePlan(pages=await plan_pages(connection, ref.job_id, retake=retake), batch=batch)
 
     async def judge_page(self, task: PageTask) -> None:
         """Ask about the pairs of a page that are still doubtful, and keep the answers.
@@ -144,7 +154,13 @@ class Judging:
         skipped = set(pairs) - set(asking.open)
         if asking.open:
             questions = {place: _question(index, contents, pairs[place]) for place in asking.open}
-            await self._ask(task, params, questions, asking)
+            try:
+                with collecting(task.collects):
+                    await self._ask(task, params, questions, asking)
+            except AnswerAwaitedError:
+                # What is set aside for the page stays so until its answers have come.
+                await self._follow(ref, params)
+                return
         judgements = [
             _judgement(ref, params, pairs[place], contents, answer, asking.costs[place])
             for place, answer in sorted(asking.answers.items())

@@ -21,6 +21,12 @@ WINDOW = timedelta(hours=24)
 """How long a provider may take for a batch."""
 
 
+EXECUTION_HELP = (
+    "live: each call at once. batch: through the provider's batch endpoint, at about half the price, within a day. "
+    "auto: batch where the deadline of the header Towpath-Deadline is far enough."
+)
+
+
 class Execution(Word):
     """How a job's calls are made."""
 
