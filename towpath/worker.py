@@ -96,6 +96,8 @@ WORKFLOWS: list[type] = [
     ReconcileWorkflow,
 ]
 GRACE = timedelta(seconds=20)
+DRAIN_SECONDS = 10.0
+"""So long after it a request may take whose caller was stopped, for its answer to be kept and booked."""
 STICKY = timedelta(seconds=3)
 """After so long another worker takes a workflow's task: that is what its client waits for when one was killed."""
 RECONCILE_EVERY = timedelta(seconds=30)
@@ -141,6 +143,7 @@ class Parts:
     webhooks: WebhookActivities
     webhook_client: GuardedClient
     client: GuardedClient
+    llm_gateway: LlmGateway
     models: LanguageModels
     batches: BatchService
     batch_steps: BatchActivities
@@ -235,6 +238,7 @@ class Parts:
             webhooks=WebhookActivities(DeliverySender(database, webhook_client, vault)),
             webhook_client=webhook_client,
             client=client,
+            llm_gateway=llm_gateway,
             models=models,
             batches=batches,
             batch_steps=BatchActivities(batches),
@@ -320,6 +324,8 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(parts.batches.close)
         stack.push_async_callback(parts.fetcher.close)
         stack.push_async_callback(parts.documents.close)
+        # After the workers have stopped, and before what it needs is closed.
+        stack.push_async_callback(parts.llm_gateway.drain, DRAIN_SECONDS)
         for queue in queues:
             await stack.enter_async_context(make_worker(client, queue, parts, settings))
         if Queue.ENGINE in queues:

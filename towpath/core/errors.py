@@ -19,7 +19,8 @@ TowpathError
 |   |-- ModelTimeoutError   504  the provider took too long
 |   |-- ContextTooLongError 422  the prompt is longer than the model takes
 |   |-- ModelRetiredError   422  the provider no longer has the model
-|   `-- OutputInvalidError  502  not the asked form, also after repairs
+|   |-- OutputInvalidError  502  not the asked form, also after repairs
+|   `-- CostLimitError      402  it could cost more than is left of the job's cap
 |-- AnswerAwaitedError     500  an answer comes with a batch later; ends a page, and never leaves its activity
 `-- JobFaultError           500  a job cannot go on; never retried
     `-- MissingExtraError   501  an optional part is not installed; names the extra
@@ -396,6 +397,14 @@ class OutputInvalidError(ModelError):
     """502: the answer has not the form that was asked for, also after repairs."""
 
     default_code = ErrorCode.MODEL_OUTPUT_INVALID
+
+
+class CostLimitError(ModelError):
+    """402: a request could cost more than is left of its job's cap; it was not made."""
+
+    status = 402
+    title = "Payment Required"
+    default_code = ErrorCode.COST_LIMIT
 
 
 class AnswerAwaitedError(TowpathError):

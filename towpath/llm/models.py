@@ -15,6 +15,7 @@ from towpath.core.errors import ModelError, ProviderDownError
 from towpath.core.imports import import_beside_loop
 from towpath.llm.capabilities import takes_strict_forms
 from towpath.llm.catalog import Catalog
+from towpath.llm.flight import Flight
 from towpath.llm.types import (
     LOCAL_PROVIDER,
     Answer,
@@ -68,6 +69,7 @@ class LanguageModels:
         plain_json: bool = False,
         repairs: int | None = None,
         exchange: Exchange | None = None,
+        flight: Flight | None = None,
     ) -> Answer:
         """Ask a model.
 
@@ -79,6 +81,7 @@ class LanguageModels:
             repairs: How often an answer of the wrong form is sent back, each time as a request of its own; None: as
                 often as is configured.
             exchange: Answers in the provider's place, at the price of a batch.
+            flight: Who asks may look at it, and stop it, meanwhile.
 
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
@@ -99,6 +102,7 @@ class LanguageModels:
             slot,
             self._config.seconds,
             partial(priced, model),
+            flight or Flight(),
             exchange=exchange,
             batch_price=partial(priced, model, batch=True),
         )
@@ -172,8 +176,8 @@ class LanguageModels:
                 **extra,
             )
         except Exception as error:
-            raise translate_error(model, error, call.usage) from error
-        return Answer(data=answer.root, usage=call.usage, seconds=call.seconds)
+            raise translate_error(model, error, call.flight.usage) from error
+        return Answer(data=answer.root, usage=call.flight.usage, seconds=call.seconds)
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         client = self._clients.get((provider, mode))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -101,6 +102,36 @@ class Prompt(BaseModel):
     images: list[ImagePart] = []
     most_tokens: int = 4096
     strict: bool = False
+
+
+class Purpose(StrEnum):
+    """What a question to a model is for; part of its line in the ledger."""
+
+    ENRICHMENT = "enrichment"
+    CLASSIFICATION = "classification"
+    ARBITRATION = "arbitration"
+    SCHEMA = "schema"
+    EXTRACTION = "extraction"
+    DOCUMENT_CLASS = "document_class"
+    QUESTION = "question"
+    JUDGEMENT = "judgement"
+    EARLIER = "earlier"
+    """Sums of what was paid before there was a ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where in a job a question is asked.
+
+    Two sites may ask the same: it is paid once, and booked to the one that has paid.
+
+    Attributes:
+        purpose: What for.
+        item: The item of the job, such as an entity; None: the job as a whole.
+    """
+
+    purpose: Purpose
+    item: int | None = None
 
 
 class Answer(BaseModel):

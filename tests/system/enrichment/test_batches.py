@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.support.batch_server import ERRORED, EXPIRED, MALFORMED, BatchLlmServer, batch_server
@@ -124,8 +123,8 @@ def test_a_batch_that_the_provider_refuses_is_asked_live_with_a_warning(
     assert len(model.calls) == 3
 
 
-def test_a_cancel_cancels_the_batch_and_keeps_what_was_answered(
-    org: Organization, model: BatchLlmServer, stack: EmbeddedStack
+def test_a_cancel_cancels_the_batch_and_books_what_was_answered(
+    org: Organization, model: BatchLlmServer, settings: Settings
 ) -> None:
     model.ends = False
     job = org.enrich(BATCH, entities=entities("gone", 8), schema_id=org.schema(), models=[GPT], execution="batch")
@@ -135,9 +134,9 @@ def test_a_cancel_cancels_the_batch_and_keeps_what_was_answered(
     assert org.call("POST", f"/api/llm/cancel/{job}")["status"] == "cancelled"
     org.until(job, "CANCELLED")
     until(lambda: model.batches[0].cancelling, "the cancel of the batch")
-    with psycopg.connect(stack.database_url, autocommit=True) as database:
-        kept = "SELECT count(*) FROM llm_answers WHERE job_id = %s"
-        until(lambda: database.execute(kept, (job,)).fetchone() == (3,), "the answers that had come")
+    one = Catalog(settings.llm).price(GPT, TOKENS_IN, TOKENS_OUT) / 2
+    until(lambda: org.job(job)["cost"]["usd"] > 2.9 * one, "the cost of what was answered")
+    assert org.job(job)["cost"]["usd"] == pytest.approx(3 * one)
     assert not model.calls
     # A restart takes the paid answers, and has the others answered by a batch again.
     model.ends = True
@@ -145,6 +144,7 @@ def test_a_cancel_cancels_the_batch_and_keeps_what_was_answered(
     assert org.until(job)["progress"]["succeeded"] == 8
     assert [len(batch.calls) for batch in model.batches] == [8, 5]
     assert not model.calls
+    assert org.job(job)["cost"]["usd"] == pytest.approx(8 * one)
 
 
 def test_a_deadline_that_comes_near_has_what_is_missing_asked_live(org: Organization, model: BatchLlmServer) -> None:

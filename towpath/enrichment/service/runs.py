@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 
-from towpath.core.errors import AnswerAwaitedError, ErrorCode, JobFaultError
+from towpath.core.errors import AnswerAwaitedError, CostLimitError, ErrorCode, JobFaultError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
@@ -26,7 +26,6 @@ from towpath.jobs.params import load_params
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef, JobWarning, NewEvent, PageTask
 from towpath.llm.batches.collecting import collecting
 from towpath.llm.batches.types import Execution
@@ -45,7 +44,7 @@ class EnrichmentRuns:
 
     def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
         self._database = database
-        self._writer = JobWriter(database)
+        self._writer = llm_gateway.writer
         self._llm_gateway = llm_gateway
         self._reserved: dict[UUID, float] = defaultdict(float)
         self._inputs = InputCache(self._load_inputs)
@@ -136,14 +135,14 @@ class EnrichmentRuns:
         # Entities run side by side: what the others are about to spend counts as spent.
         if spent + self._reserved[job_id] + expected > cap:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
-            if context.plan.single:
-                raise JobFaultError(message, code=ErrorCode.COST_LIMIT)
-            left_out = f"max_cost_usd, {cap:g}, is reached; what it does not suffice for is left out"
-            await entity.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
+            await _leave_out(context, entity, message)
             return
         self._reserved[job_id] += expected
         try:
             await entity.run()
+        except CostLimitError as error:
+            # Each request sets aside the most that it can cost, for all workers to see: that may be more than is left.
+            await _leave_out(context, entity, error.detail)
         finally:
             self._reserved[job_id] -= expected
             if not self._reserved[job_id] > 0:
@@ -158,6 +157,18 @@ class EnrichmentRuns:
             plan = (await load_params(connection, ref, EnrichmentParams)).plan
         texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
         return JobInputs(plan, texts, images)
+
+
+async def _leave_out(context: EnrichmentContext, entity: EntityEnrichment, message: str) -> None:
+    """Leave an entity out for which there is no money.
+
+    Raises:
+        JobFaultError: It is the only one.
+    """
+    if context.plan.single:
+        raise JobFaultError(message, code=ErrorCode.COST_LIMIT)
+    left_out = f"max_cost_usd, {context.plan.max_cost_usd:g}, is reached; what it does not suffice for is left out"
+    await entity.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
 
 
 def _note_of(type_check: TypeCheckParams) -> str | None:

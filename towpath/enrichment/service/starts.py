@@ -29,8 +29,10 @@ from towpath.enrichment.bodies import (
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.estimate import estimate
-from towpath.enrichment.domain.runs import choose_strategy
+from towpath.enrichment.domain.prompts import enrichment_prompt
+from towpath.enrichment.domain.runs import calls_of, choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
+from towpath.enrichment.expertise_calls import least_room
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import (
@@ -51,6 +53,7 @@ from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
 from towpath.llm.batches.choice import choose_execution
 from towpath.llm.batches.types import Execution
+from towpath.llm.bounds import max_price
 from towpath.llm.store.attachments import assert_attachments
 
 DEFAULT_MODEL_TASKS = ("enrichment", "schema_generation", "sample_generation")
@@ -83,12 +86,14 @@ class JobDraft:
         params: What it was asked to do, as it is stored.
         message: What its start answers.
         entities: What it works through; none: its parameters hold everything.
+        max_cost_usd: What it may cost; None: no cap.
     """
 
     kind: str
     params: dict[str, Any]
     message: str
     entities: Entities = ()
+    max_cost_usd: float | None = None
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -142,8 +147,8 @@ def _draft(parts: EnrichmentParts, plan: Plan, entities: Entities) -> JobDraft:
         "plan": plan.model_dump(mode="json"),
     }
     if plan.single:
-        return JobDraft(SINGLE_ENRICHMENT, params, "Enrichment started", entities)
-    return JobDraft(BATCH_ENRICHMENT, params, "Batch started", entities)
+        return JobDraft(SINGLE_ENRICHMENT, params, "Enrichment started", entities, plan.max_cost_usd)
+    return JobDraft(BATCH_ENRICHMENT, params, "Batch started", entities, plan.max_cost_usd)
 
 
 async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody) -> JobDraft:
@@ -252,6 +257,7 @@ async def create_job(connection: Connection, job: JobRow, draft: JobDraft, *, pa
     Raises:
         LimitReachedError: As many are in flight as may be.
     """
+    job.max_cost_usd = draft.max_cost_usd
     await create_job_row(connection, job, most=most)
     for page, start in enumerate(range(0, len(draft.entities), page_size)):
         items = [
@@ -416,4 +422,11 @@ def check_cap(catalog: Catalog, plan: Plan, entities: Entities) -> None:
     if expected > plan.max_cost_usd:
         raise PaymentRequiredError(
             f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
+        )
+    domain, keys = calls_of(plan)[0]
+    prompt = enrichment_prompt(plan.content, first, domain=domain, keys=keys, languages=plan.languages)
+    needed = min(max_price(catalog, model, prompt, least_room(prompt)) for model in plan.models)
+    if needed > plan.max_cost_usd:
+        raise PaymentRequiredError(
+            f"max_cost_usd is {plan.max_cost_usd:.6f}, but the first request alone can take {needed:.6f} US dollars"
         )

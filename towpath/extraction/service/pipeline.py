@@ -12,7 +12,6 @@ from contextlib import aclosing
 from typing import Any
 
 from towpath.core.errors import AnswerAwaitedError, BadInputError, ErrorCode, JobFaultError, TowpathError
-from towpath.core.usage import Usage
 from towpath.core.word_ranking import rank
 from towpath.db.engine import Connection, Database
 from towpath.documents.kinds import detect_kind
@@ -52,7 +51,7 @@ from towpath.jobs.params import params_of
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import CollectingRef, Cost, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
+from towpath.jobs.types import CollectingRef, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
 from towpath.llm.batches.collecting import collecting
 from towpath.llm.batches.types import Execution
 from towpath.llm.gateway import LlmGateway
@@ -217,7 +216,6 @@ class ExtractionPipeline:
             except AnswerAwaitedError:
                 return ExtractionOutcome(awaits=True)
             async with self._database.transaction() as connection:
-                await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(extractor.spent))
                 await save_extracted(connection, ref.job_id, extracted)
                 await add_warnings(connection, ref, extractor.warnings)
         summary = await summarize_pages(self._database, ref.organization, opened.digest, opened.variant, opened.pages)
@@ -301,7 +299,6 @@ class ExtractionPipeline:
         except AnswerAwaitedError:
             return None
         async with self._database.transaction() as connection:
-            await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(answer.usage))
             await add_warnings(connection, ref, warn_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))
         data = answer.data
         return {
@@ -341,10 +338,6 @@ async def _record_read(connection: Connection, ref: JobRef, key: str, pages: int
     change = Progress(processed=pages, succeeded=pages)
     fraction = pages / max(total, 1) * READING_FRACTION
     await job_store.record_chunk(connection, ref, key, change, fraction=fraction, phase="read")
-
-
-def _cost_of(usage: Usage) -> Cost:
-    return Cost(usd=usage.usd, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 
 
 def _rank_classes(options: Sequence[ClassificationOption], pages: Sequence[PageContent]) -> list[tuple[str, float]]:

@@ -23,6 +23,7 @@ from towpath.jobs.store.jobs import assert_active, lock_job, merge_params
 from towpath.jobs.store.staging import Retake, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import AWAITED, EventType, JobRef, JobWarning, PagePlan
+from towpath.llm.batches.collecting import site_of
 from towpath.llm.batches.cutting import batch_name, custom_id, cut, number_of
 from towpath.llm.batches.remote import BatchEndpoint, make_endpoint
 from towpath.llm.batches.types import (
@@ -38,8 +39,9 @@ from towpath.llm.batches.types import (
 )
 from towpath.llm.models import LanguageModels
 from towpath.llm.store import batches as store
-from towpath.llm.store.answers import store_answer
-from towpath.llm.types import Answer, Prompt, WireFormat, split_key
+from towpath.llm.store.ledger import Line, book
+from towpath.llm.store.reservations import reservation_of
+from towpath.llm.types import Answer, Prompt, Site, WireFormat, split_key
 
 LOST_AFTER = timedelta(hours=12)
 """So long after its window a batch that nobody can look at is given up."""
@@ -250,8 +252,11 @@ class BatchService:
                 # The loop's other tasks, heartbeats among them, have their turn.
                 await asyncio.sleep(0)
         async with self._database.transaction() as connection:
-            for number, (digest, _, _) in readers.items():
-                await self._settle(connection, look, batch, number, digest, by_number[number], read.get(number))
+            # First, as all who book do: otherwise two could wait for each other.
+            await connection.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (look.ref.job_id,))
+            for number, (digest, reader, _) in readers.items():
+                answer = read.get(number)
+                await self._settle(connection, look, batch, number, digest, site_of(reader), by_number[number], answer)
 
     async def _settle(
         self,
@@ -260,6 +265,7 @@ class BatchService:
         batch: Batch,
         number: int,
         digest: bytes,
+        site: Site,
         result: CallResult,
         answer: Answer | ModelError | None,
     ) -> None:
@@ -270,12 +276,16 @@ class BatchService:
             await store.settle_call(connection, batch.id, number, state, problem=problem)
         elif isinstance(answer, Answer):
             if await store.settle_call(connection, batch.id, number, CallState.STORED):
-                await store_answer(connection, batch.organization, digest, ref.job_id, ref.attempt, answer)
+                line = Line(ref, batch.model, digest, site, answer.usage)
+                await book(connection, line, answer, reservation=reservation_of(ref, digest, site))
         else:
-            # A person would see the same: what cannot be read is repaired, or refused for good, by the live call.
-            await store.settle_call(
+            # What cannot be read is repaired, or refused for good, by the live call; it is paid for all the same.
+            settled = await store.settle_call(
                 connection, batch.id, number, CallState.LIVE, reply=result.reply, problem=answer.detail
             )
+            if settled:
+                line = Line(ref, batch.model, digest, site, answer.usage, answer.code.value)
+                await book(connection, line, None)
 
     async def _read(self, batch: Batch, prompt: Prompt, result: CallResult, *, plain_json: bool) -> Answer | ModelError:
         from towpath.llm.batches.exchange import Replay
