@@ -194,3 +194,13 @@ def test_batches_that_cannot_be_are_refused_with_the_field(
     assert answer.status_code == 400, answer.text
     assert answer.json()["detail"].startswith("execution: batch")
     assert words in answer.json()["detail"]
+
+
+def test_an_estimate_tells_both_prices(org: Organization) -> None:
+    body = {"entities": entities("guess", 3), "schema_id": org.schema(), "models": BOTH}
+    told = org.call("POST", "/api/enrichment/estimate", json=body)
+    assert told["cost_usd"]["expected"] > 0
+    assert told["batch_cost_usd"]["expected"] == pytest.approx(told["cost_usd"]["expected"] / 2, rel=1e-3)
+    assert [row["batch_cost_usd"]["low"] > 0 for row in told["by_model"]] == [True, True]
+    body["models"] = [GPT, "google::gemini-2.5-flash"]
+    assert org.call("POST", "/api/enrichment/estimate", json=body)["batch_cost_usd"] is None
