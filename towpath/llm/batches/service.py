@@ -23,6 +23,7 @@ from towpath.jobs.store.jobs import assert_active, lock_job, merge_params
 from towpath.jobs.store.staging import Retake, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import AWAITED, EventType, JobRef, JobWarning, PagePlan
+from towpath.llm.batches.choice import plan_of
 from towpath.llm.batches.collecting import site_of
 from towpath.llm.batches.cutting import batch_name, custom_id, cut, number_of
 from towpath.llm.batches.remote import BatchEndpoint, make_endpoint
@@ -33,6 +34,7 @@ from towpath.llm.batches.types import (
     BatchState,
     CallResult,
     CallState,
+    ClosingInput,
     NamedCall,
     RemoteBatch,
     ResultKind,
@@ -49,6 +51,8 @@ MODULES = {
     WireFormat.OPENAI: "towpath.llm.batches.openai_batches",
     WireFormat.ANTHROPIC: "towpath.llm.batches.anthropic_batches",
 }
+MAX_UNCLOSED = 100
+"""Jobs whose batches one round of the housekeeping takes up."""
 RESULTS_A_STEP = 50
 """Results that are read, kept and booked in one transaction."""
 
@@ -128,6 +132,11 @@ class BatchService:
             else:
                 await self._send(look, batch)
         return await self._tell(look)
+
+    async def find_unclosed(self) -> list[ClosingInput]:
+        """Find jobs that have ended with open batches: their workflow was terminated, or lost."""
+        plan = plan_of(self._models.config)
+        return [ClosingInput(ref=ref, plan=plan) for ref in await store.list_orphans(self._database, MAX_UNCLOSED)]
 
     async def plan_round(self, ref: JobRef) -> PagePlan:
         """Find the pages that have items left, none of those that have failed among them."""
