@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.client import Client
 
 from tests.support.batch_server import ERRORED, EXPIRED, MALFORMED, BatchLlmServer, batch_server
 from tests.support.builders import Organization, organization, providers
 from tests.support.llm_server import TOKENS_IN, TOKENS_OUT
+from tests.support.reconciling import until_reconciled
 from tests.support.supervised import supervised
 from tests.support.waiting import until
 from towpath.llm import Catalog
@@ -204,3 +207,23 @@ def test_an_estimate_tells_both_prices(org: Organization) -> None:
     assert [row["batch_cost_usd"]["low"] > 0 for row in told["by_model"]] == [True, True]
     body["models"] = [GPT, "google::gemini-2.5-flash"]
     assert org.call("POST", "/api/enrichment/estimate", json=body)["batch_cost_usd"] is None
+
+
+def test_the_batches_of_a_job_whose_workflow_was_terminated_are_closed(
+    org: Organization, model: BatchLlmServer, stack: EmbeddedStack, settings: Settings
+) -> None:
+    model.ends = False
+    job = org.enrich(BATCH, entities=entities("lost", 4), schema_id=org.schema(), models=[CLAUDE], execution="batch")
+    until(lambda: org.job(job)["awaited"], "progress")
+    model.answer_some(1)
+
+    async def terminate() -> None:
+        client = await Client.connect(stack.temporal_address)
+        await client.get_workflow_handle(f"{org.slug}/batch_enrichment/{job}.1").terminate()
+
+    asyncio.run(terminate())
+
+    until_reconciled(stack, lambda: model.batches[0].cancelling, "cancel of the batch")
+    one = Catalog(settings.llm).price(CLAUDE, TOKENS_IN, TOKENS_OUT) / 2
+    until(lambda: org.job(job)["cost"]["usd"] > 0, "the cost of what was answered")
+    assert org.job(job)["cost"]["usd"] == pytest.approx(one)
