@@ -14,7 +14,7 @@ from towpath.core.values import NUMBER
 from towpath.core.wire import Wire
 from towpath.entities.params import IndexParams
 from towpath.entities.types import EntityRunState
-from towpath.llm.batches.types import EXECUTION_HELP, BatchPlan, BatchRunState, Execution
+from towpath.llm.batches.types import EXECUTION_HELP, BatchPlan, BatchRunState, Execution, ExecutionChoice
 from towpath.llm.types import MODEL_KEY_FORM
 
 MAX_JUDGED_PAIRS = 100_000
@@ -86,8 +86,7 @@ class JudgeParams(IndexParams):
     max_cost_usd: float
     limit: int
     zone: tuple[float, float] | None = None
-    execution: Execution = Execution.LIVE
-    execution_reason: str = ""
+    execution: ExecutionChoice = ExecutionChoice()
     attempt: int | None = Field(default=None, description="The attempt that has planned.")
     has_more: bool = Field(default=False, description="Whether the limit has left pairs out.")
     is_spent: bool = Field(default=False, description="Whether the next request could have cost too much.")

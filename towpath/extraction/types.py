@@ -16,7 +16,7 @@ from towpath.core.values import NUMBER
 from towpath.core.wire import Wire
 from towpath.documents.types import Box, DocumentKind
 from towpath.jobs.types import JobRef, ReviewStatus
-from towpath.llm.batches.types import EXECUTION_HELP, BatchPlan, BatchRunState, Execution
+from towpath.llm.batches.types import EXECUTION_HELP, BatchPlan, BatchRunState, Execution, ExecutionChoice
 from towpath.webhooks.types import WebhookFields
 
 EXTRACTION = "extraction"
@@ -101,7 +101,7 @@ class ExtractParams(BaseModel):
     schema_: InOrder | None = Field(default=None, alias="schema")
     choices: list[ClassificationOption] | None = Field(default=None, description="Of a classification.")
     llm: str
-    execution: Execution = Field(default=Execution.LIVE, description="What was chosen.")
+    execution: ExecutionChoice = ExecutionChoice()
     model_config = {"populate_by_name": True}
 
 

@@ -279,6 +279,7 @@ class EventType(StrEnum):
     CANCELLING = "job.cancelling"
     WARNING = "job.warning"
     PROVIDER_AWAY = "job.provider_away"
+    EXECUTION_SELECTED = "job.execution_selected"
     ANSWERS_AWAITED = "job.answers_awaited"
     RESTARTED = "job.restarted"
     COMPLETED = "job.completed"

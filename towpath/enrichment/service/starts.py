@@ -363,7 +363,7 @@ async def make_plan(
     await assert_attachments(parts.database, organization, body.attachment_ids)
     strategy, reason = choose_strategy(content, body.strategy)
     used = [*models, *filter(None, (body.arbitration_model, body.classification_model))]
-    execution, execution_reason = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
+    execution = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
     return Plan(
         content=content,
         schema_id=body.schema_id,
@@ -383,9 +383,7 @@ async def make_plan(
         max_cost_usd=body.max_cost_usd,
         origin=origin,
         single=single,
-        requested_execution=body.execution,
         execution=execution,
-        execution_reason=execution_reason,
     )
 
 

@@ -90,7 +90,7 @@ class JudgementService:
         running = await store.find_open_judge(connection, caller.organization, ENTITY_JUDGE, index.name)
         if running is not None:
             raise ConflictError(f"the pairs of {index.name} are being judged: job {running}")
-        execution, reason = choose_execution(self._catalog, body.execution, [body.model], deadline, utc_now())
+        execution = choose_execution(self._catalog, body.execution, [body.model], deadline, utc_now())
         params = JudgeParams(
             index=index.name,
             index_made=index.created_at.isoformat(),
@@ -99,7 +99,6 @@ class JudgementService:
             limit=body.limit,
             zone=None if body.zone is None else (body.zone.from_, body.zone.to),
             execution=execution,
-            execution_reason=reason,
         )
         job = JobRow(
             id=uuid4(),

@@ -58,8 +58,8 @@ from towpath.jobs.store.staging import (
     stage_page,
 )
 from towpath.jobs.types import FailedItem, JobRef, PageTask
+from towpath.llm.batches.choice import tell_execution
 from towpath.llm.batches.collecting import collecting
-from towpath.llm.batches.types import Execution
 from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import Purpose, Site
 
@@ -119,7 +119,8 @@ class Judging:
             if params.attempt != ref.attempt:
                 await job_store.merge_params(connection, ref, {"attempt": ref.attempt, "is_spent": False})
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-            batch = self._llm_gateway.batch_plan if params.execution is Execution.BATCH else None
+            await tell_execution(connection, ref, params.execution)
+            batch = self._llm_gateway.batch_plan if params.execution.is_batch else None
             return JudgePlan(pages=await plan_pages(connection, ref.job_id, retake=retake), batch=batch)
 
     async def judge_page(self, task: PageTask) -> None:

@@ -52,8 +52,8 @@ from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import CollectingRef, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
+from towpath.llm.batches.choice import tell_execution
 from towpath.llm.batches.collecting import collecting
-from towpath.llm.batches.types import Execution
 from towpath.llm.gateway import LlmGateway
 from towpath.webhooks.store.deliveries import queue_review
 
@@ -101,7 +101,9 @@ class ExtractionPipeline:
             if stored:
                 await _record_read(connection, ref, "cached", len(stored), len(opened.pages))
         unread = [page for page in opened.pages if page not in stored]
-        batch = self._llm_gateway.batch_plan if params.execution is Execution.BATCH else None
+        async with self._database.transaction() as connection:
+            await tell_execution(connection, ref, params.execution)
+        batch = self._llm_gateway.batch_plan if params.execution.is_batch else None
         return ReadPlan(shares=_split_into_shares(unread, self._chunk), total=len(opened.pages), batch=batch)
 
     async def _find_blob(self, ref: JobRef, params: ExtractParams, extraction: Extraction) -> tuple[Blob, str | None]:

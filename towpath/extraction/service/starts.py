@@ -191,7 +191,7 @@ async def check_start(
         raise BadInputError("execution: batch takes hours, and here its end is waited for", field="execution")
     # Where the end is waited for, no deadline is far enough.
     until = None if is_waited_for else deadline
-    execution, _ = choose_execution(parts.catalog, options.execution, [llm], until, utc_now())
+    execution = choose_execution(parts.catalog, options.execution, [llm], until, utc_now())
     return ExtractParams(document=document, options=options, schema=schema, llm=llm, execution=execution)
 
 
@@ -278,7 +278,7 @@ async def check_classification(
     params = await check_start(parts, organization, body, document, deadline=deadline)
     choices = [ClassificationOption.model_validate(option) for option in options]
     llm = parts.catalog.choose(None, default=parts.default_llm)
-    execution, _ = choose_execution(parts.catalog, body.execution, [llm], deadline, utc_now())
+    execution = choose_execution(parts.catalog, body.execution, [llm], deadline, utc_now())
     return ExtractParams(
         document=params.document, options=ExtractOptions(), choices=choices, llm=llm, schema=None, execution=execution
     )

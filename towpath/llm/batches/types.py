@@ -35,6 +35,19 @@ class Execution(Word):
     AUTO = "auto"
 
 
+class ExecutionChoice(BaseModel):
+    """How a job's calls are made, and why; kept in the job's parameters."""
+
+    requested: Execution = Execution.LIVE
+    execution: Execution = Execution.LIVE
+    reason: str = "asked for"
+
+    @property
+    def is_batch(self) -> bool:
+        """Return whether they go through batches."""
+        return self.execution is Execution.BATCH
+
+
 class CallState(StrEnum):
     """Where a collected call stands; `docs/decisions` has the picture.
 
