@@ -262,7 +262,7 @@ class BatchService:
                 await asyncio.sleep(0)
         async with self._database.transaction() as connection:
             # First, as all who book do: otherwise two could wait for each other.
-            await connection.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (look.ref.job_id,))
+            await lock_job(connection, look.ref.organization, look.ref.job_id)
             for number, (digest, reader, _) in readers.items():
                 answer = read.get(number)
                 await self._settle(connection, look, batch, number, digest, site_of(reader), by_number[number], answer)
