@@ -94,9 +94,7 @@ def test_a_judge_turns_pairs_and_groups_and_can_be_taken_back(
     assert firms.call("GET", f"{HERE}/judgements")["total"] == 0
 
 
-def test_a_judge_through_batches_costs_half(
-    firms: Organization, provider: LlmServer, loopback: BatchLlmServer
-) -> None:
+def test_a_judge_through_batches_costs_half(firms: Organization, provider: LlmServer, loopback: BatchLlmServer) -> None:
     judge_by(provider, northern)
     live = judge(firms)
     pairs = firms.pairs("firms")
