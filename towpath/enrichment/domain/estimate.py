@@ -42,6 +42,7 @@ def estimate(
     entities: Sequence[Mapping[str, Any]],
     price: Price,
     *,
+    batch_price: Price | None = None,
     sources: Mapping[str, int] | None = None,
     images: int = 0,
 ) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def estimate(
         plan: The plan.
         entities: Those that will be enriched.
         price: Dollars for a model, its input tokens and its output tokens.
+        batch_price: The same through batches; None: not every provider has them.
         sources: How many tokens the source files are, by model.
         images: How many images are shown with each call.
     """
@@ -88,15 +90,17 @@ def estimate(
             add(plan.classification_model, classification_prompt(plan.content, entity))
     for row in by_model.values():
         shares = IF_NEEDED_SHARES if row["model"] in if_needed else (1.0, 1.0, 1.0)
-        row["cost_usd"] = _range(price, row["model"], row["input_tokens"], row["output_tokens"], shares)
+        takes = (row["model"], row["input_tokens"], row["output_tokens"], shares)
+        row["cost_usd"] = _range(price, *takes)
+        if batch_price is not None:
+            row["batch_cost_usd"] = _range(batch_price, *takes)
     rows = list(by_model.values())
     return {
         "calls": sum(row["calls"] for row in rows),
         "input_tokens": sum(row["input_tokens"] for row in rows),
         "output_tokens": sum(row["output_tokens"] for row in rows),
-        "cost_usd": {
-            name: round(sum(row["cost_usd"][name] for row in rows), 6) for name in ("low", "expected", "high")
-        },
+        "cost_usd": _sum(rows, "cost_usd"),
+        "batch_cost_usd": None if batch_price is None else _sum(rows, "batch_cost_usd"),
         "by_model": rows,
     }
 
@@ -107,6 +111,10 @@ def _find_if_needed(plan: Plan, price: Price) -> set[str]:
         return set()
     rounds = plan_rounds(plan.models, {model: price(model, MILLION, MILLION) for model in plan.models})
     return {model for models in rounds[1:] for model in models}
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], member: str) -> dict[str, float]:
+    return {name: round(sum(row[member][name] for row in rows), 6) for name in ("low", "expected", "high")}
 
 
 def _range(price: Price, model: str, inputs: int, outputs: int, shares: tuple[float, float, float]) -> dict[str, float]:

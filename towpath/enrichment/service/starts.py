@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from towpath.enrichment.bodies import (
 )
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
-from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.domain.estimate import Price, estimate
 from towpath.enrichment.domain.prompts import enrichment_prompt
 from towpath.enrichment.domain.runs import calls_of, calls_to_repeat, choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
@@ -360,7 +361,15 @@ async def estimate_start(parts: EnrichmentParts, organization: str, body: Estima
         for sources in shown.values()
         for name, message in sources.warnings
     ]
-    return {**_estimate(parts.catalog, plan, entities, shown, images), "warnings": warnings}
+    catalog = parts.catalog
+    has_batches = all(catalog.has_batches(model) for model in models_of(plan))
+    batch_price = partial(catalog.price, batch=True) if has_batches else None
+    return {**_estimate(catalog, plan, entities, shown, images, batch_price), "warnings": warnings}
+
+
+def models_of(plan: Plan) -> list[str]:
+    """Return every model that a plan asks."""
+    return [*plan.models, *filter(None, (plan.arbitration_model, plan.classification_model))]
 
 
 async def _load_sources(parts: EnrichmentParts, organization: str, plan: Plan) -> tuple[dict[str, ShownSources], int]:
@@ -382,9 +391,10 @@ def _estimate(
     entities: Sequence[dict[str, Any]],
     shown: Mapping[str, ShownSources],
     images: int,
+    batch_price: Price | None = None,
 ) -> dict[str, Any]:
     tokens = {model: sources.tokens for model, sources in shown.items()}
-    return estimate(plan, entities, catalog.price, sources=tokens, images=images)
+    return estimate(plan, entities, catalog.price, batch_price=batch_price, sources=tokens, images=images)
 
 
 async def find_content(
@@ -434,7 +444,7 @@ async def make_plan(
     await assert_attachments(parts.database, organization, body.attachment_ids)
     strategy, reason = choose_strategy(content, body.strategy)
     used = [*models, *filter(None, (body.arbitration_model, body.classification_model))]
-    execution, execution_reason = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
+    execution = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
     return Plan(
         content=content,
         schema_id=body.schema_id,
@@ -455,9 +465,7 @@ async def make_plan(
         max_cost_usd=body.max_cost_usd,
         origin=origin,
         single=single,
-        requested_execution=body.execution,
         execution=execution,
-        execution_reason=execution_reason,
     )
 
 
