@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.entities.builders import index, prepared, sample
+from tests.unit.entities.builders import PERSONS, index, persons, prepared, sample
 from towpath.entities.domain.matching import MatchModel, Sample, entity_uid, score_pairs, train, train_cold
+from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS
+from towpath.entities.domain.matching.training import COLD_LINE
 from towpath.entities.types import IndexConfig
 
 HOUSEHOLD = {
@@ -154,6 +156,19 @@ def two_lists(seed: int = 11) -> tuple[list[Row], set[tuple[str, str]]]:
             rows.append({"id": f"two-{number}", "title": " ".join(shuffled[:3]), "maker": maker, "code": None})
             pairs.add((f"one-{number}", f"two-{number}"))
     return rows, pairs
+
+
+@pytest.mark.parametrize("count", [60, 80, 120])
+def test_a_small_index_without_labels_raises_no_prior(count: int) -> None:
+    config = index(**PERSONS)
+    for seed in range(12):
+        for copies in (0.2, 0.4):
+            rows = persons(count, copies=copies, seed=seed)[:count]
+
+            model = train(sample(rows, config), config)
+
+            # Copies stand far above all others here: nothing says that the line is anywhere below the usual one.
+            assert model.prior_bits <= DEFAULT_LINE_BITS - COLD_LINE, (seed, copies)
 
 
 def test_clean_sources_are_inferred_from_the_form_of_the_ids() -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import LabelledPair, MatchModel, Sample, TuneReport, train, tune
+from towpath.entities.domain.matching.calibration import MIN_ENTITIES
 from towpath.entities.service.candidates import Candidates, LoadedPostings, find_candidates, read_involved
 from towpath.entities.store.indexes import Index, save_model
 from towpath.entities.store.labels import read_labels
@@ -20,12 +21,14 @@ from towpath.jobs.types import JobRef
 
 SAMPLE = 4_000
 """Entities that ask for candidates; what they find is read as well."""
-MIN_ENTITIES = 50
 GROWTH = 2
 
 
 def is_due(index: Index) -> bool:
-    """Say whether the index has grown enough for its model to be worth training anew."""
+    """Say whether the index has grown enough for its model to be worth training anew.
+
+    With too few entities to find the line from, it keeps the model of one that has few.
+    """
     return index.entities >= max(MIN_ENTITIES, GROWTH * index.model_entities)
 
 

@@ -22,8 +22,6 @@ CERTAIN_BITS = 8.0
 """Evidence beyond this is not compared any more."""
 ABSENT_BITS = 2.0
 ABSENT_EACH = 2
-MAX_HOLDERS = 2.0
-"""A field whose values are held by fewer entities on average tells entities apart."""
 CONFLICT_BITS = 2.5
 SAME, DIFFERENT = 1, -1
 """What a label says of a pair; 0: there is none."""
@@ -283,7 +281,7 @@ def is_clear_conflict(model: MatchModel, contributions: npt.NDArray[np.floating]
         model: of the index.
         contributions: pairs x fields in bits, without the prior.
     """
-    telling = np.array([0 < field.agreement * field.sampled < MAX_HOLDERS for field in model.fields], dtype=np.bool_)
-    disagrees = (contributions[:, telling] <= -CONFLICT_BITS).any(axis=1)
+    unique = np.array([field.is_nearly_unique for field in model.fields], dtype=np.bool_)
+    disagrees = (contributions[:, unique] <= -CONFLICT_BITS).any(axis=1)
     alone = model.prior_bits + contributions.sum(axis=1, dtype=np.float64)
     return np.asarray((alone < DEFAULT_LINE_BITS) & (disagrees | (alone < 0.0)))
