@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from towpath.jobs.registry import job_type
-from towpath.jobs.rows import error_of, progress_of, ref_of, retrying_of, warnings_of
+from towpath.jobs.rows import awaited_of, error_of, progress_of, ref_of, retrying_of, warnings_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Cost, JobLinks, JobView
 from towpath.runtime.settings import Settings
@@ -30,6 +30,7 @@ def job_view(job: JobRow, settings: Settings) -> JobView:
         warnings=warnings_of(job),
         retrying=retrying_of(job),
         cost=Cost(usd=job.cost_usd, input_tokens=job.input_tokens, output_tokens=job.output_tokens),
+        awaited=awaited_of(job),
         result=job.result,
         links=JobLinks(
             self_=base,

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from towpath.accounts.service.keys import get_key
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey
 from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
@@ -35,7 +37,8 @@ Single = TypeVar("Single", bound=SingleBody)
 @router.get("/api/enrichment/options", summary="Models, languages, strategies")
 async def options(state: State, caller: Reader) -> dict[str, Any]:
     """What a start can name; a model without `is_available` needs a key that is not set."""
-    return list_options(state.catalog, caller.organization)
+    key = None if caller.key_id is None else await get_key(state.accounts, caller.organization, caller.key_id)
+    return list_options(state.catalog, caller, key_name=None if key is None else key.name)
 
 
 @router.post("/api/single/enrich/stream", summary="Enrich one entity", openapi_extra=body_of(SingleBody))
@@ -98,7 +101,8 @@ async def enrich_batch(
     limit = state.settings.enrichment_max_bytes
     async with state.uploads.turn(request, caller.organization, limit=limit, setting="enrichment_max_bytes"):
         body, digest, webhook = await read_start(request, state, BatchBody)
-        draft = await draft_batch(state.enrichment, caller.organization, body, origin=origin)
+        deadline = read_deadline(request)
+        draft = await draft_batch(state.enrichment, caller.organization, body, origin=origin, deadline=deadline)
         started = await start_job(
             request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
         )

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from towpath.core.queues import Queue
 from towpath.enrichment.params import EditParams, EnrichmentParams, GenerationParams, MergeParams, RetryParams
-from towpath.enrichment.service.results import load_batch_result, load_single_result
+from towpath.enrichment.service.results import load_batch_result, load_schema_result, load_single_result
 from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
@@ -20,6 +20,7 @@ from towpath.enrichment.types import (
 )
 from towpath.jobs.job_type import EventVocabulary, JobType, LoadResult
 from towpath.jobs.types import EventType
+from towpath.llm.batches.types import BATCH_ACTIVITIES
 
 STATUS_PATH = "/api/enrichment/jobs/{id}/status"
 
@@ -63,7 +64,7 @@ def _describe(
     )
 
 
-CHUNKS = ("plan_enrichment", "enrich_page")
+CHUNKS = ("plan_enrichment", "enrich_page", *BATCH_ACTIVITIES)
 JOB_TYPES = (
     _describe(
         SINGLE_ENRICHMENT,
@@ -84,7 +85,14 @@ JOB_TYPES = (
         events=replace(EVENTS, has_summary=True),
     ),
     _describe(EXPERTISE_RETRY, "Expertise retry", RetryParams, "record_id", "retry_domains"),
-    _describe(SCHEMA_GENERATION, "Schema generation", GenerationParams, "model", "generate_schema"),
-    _describe(SCHEMA_EDIT, "Schema edit", EditParams, "schema_name", "edit_schema"),
+    _describe(
+        SCHEMA_GENERATION,
+        "Schema generation",
+        GenerationParams,
+        "model",
+        "generate_schema",
+        load_result=load_schema_result,
+    ),
+    _describe(SCHEMA_EDIT, "Schema edit", EditParams, "schema_name", "edit_schema", load_result=load_schema_result),
     _describe(FUSION_MERGE, "Fusion merge", MergeParams, "schema_name", "merge_records"),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from towpath.core.errors import BadInputError
 from towpath.core.usage import Usage
+from towpath.llm.capabilities import can_be_asked, find_capabilities
 from towpath.llm.types import (
     LOCAL_LLM,
     LOCAL_PROVIDER,
@@ -24,7 +25,18 @@ PREFERRED = (
     "google::gemini-2.5-flash",
     "deepseek::deepseek-chat",
 )
-NOT_FOR_TEXT = re.compile(r"embed|whisper|tts|audio|realtime|image|dall|moderation|transcribe|sora|ft:|rerank")
+BATCH_CONTEXT = {"processing": "batch"}
+"""What `genai-prices` calls a call through a batch endpoint."""
+BATCH_SHARES = {"openai": 0.5, "anthropic": 0.5}
+"""What a batch costs of the price of a live call, where the library has no batch price for a model.
+
+Sources: https://platform.openai.com/docs/guides/batch ("50% cost discount") and
+https://platform.claude.com/docs/en/build-with-claude/batch-processing ("50% of the standard API prices").
+"""
+NOT_FOR_TEXT = re.compile(
+    r"embed|whisper|tts|audio|realtime|image|dall|moderation|transcribe|sora|ft:|rerank|live|nano-banana|computer-use"
+    r"|robotics|omni-|turbo-instruct|^(ada|babbage|curie|davinci|text)(-|$)"
+)
 
 
 class Catalog:
@@ -60,7 +72,9 @@ class Catalog:
         if known.models is not None:
             if name not in known.models:
                 raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
-        elif known.prices is not None and self._find_price(known.prices, name) is None:
+        elif known.prices is not None and (
+            not can_be_asked(known.prices, name) or self._find_price(known.prices, name) is None
+        ):
             raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
 
     def choose(self, model: str | None, *, default: str) -> str:
@@ -102,14 +116,29 @@ class Catalog:
         known = self.provider(split_key(model)[0])
         return known is not None and known.small
 
-    def price(self, model: str, input_tokens: int, output_tokens: int) -> float:
-        """Price a call in dollars, none of it cached; 0 where no price is known."""
-        return self.priced(model, Usage(input_tokens=input_tokens, output_tokens=output_tokens)).usd
+    @property
+    def batch_live_seconds(self) -> float:
+        """Return how long before its deadline a job stops waiting for batches."""
+        return self._config.batch_live_seconds
 
-    def priced(self, model: str, usage: Usage) -> Usage:
+    def has_batches(self, model: str) -> bool:
+        """Return whether a model's provider has a batch endpoint."""
+        known = self.provider(split_key(model)[0])
+        return known is not None and known.batches
+
+    def price(self, model: str, input_tokens: int, output_tokens: int, *, batch: bool = False) -> float:
+        """Price a call in dollars, none of it cached; 0 where no price is known."""
+        return self.priced(model, Usage(input_tokens=input_tokens, output_tokens=output_tokens), batch=batch).usd
+
+    def priced(self, model: str, usage: Usage, *, batch: bool = False) -> Usage:
         """Return the usage of one request with its price in dollars; 0 where no price is known.
 
         A model whose price list has none for cached tokens takes them at the price of others.
+
+        Args:
+            model: The model key.
+            usage: The tokens.
+            batch: Whether the request goes through the provider's batch endpoint.
         """
         from genai_prices import Usage as Units
         from genai_prices.data_snapshot import get_snapshot
@@ -126,6 +155,10 @@ class Catalog:
         )
         try:
             dollars = float(get_snapshot().calc(units, name, known.prices, None, None).total_price)
+            if batch:
+                listed = float(get_snapshot().calc(units, name, known.prices, None, None, BATCH_CONTEXT).total_price)
+                # The library lists no batch price for some models, and then gives the other one.
+                dollars = listed if listed < dollars else dollars * BATCH_SHARES.get(known.prices, 1.0)
         except LookupError:
             dollars = 0.0
         return usage.model_copy(update={"usd": dollars})
@@ -145,16 +178,23 @@ class Catalog:
             available = known.key is not None or known.prices is None
             by_id = {}
             if known.prices is not None:
-                by_id = {model.id: model for model in self._snapshot(known.prices) if not NOT_FOR_TEXT.search(model.id)}
+                by_id = {
+                    model.id: model
+                    for model in self._snapshot(known.prices)
+                    if not NOT_FOR_TEXT.search(model.id) and can_be_asked(known.prices, model.id)
+                }
             for model in known.models if known.models is not None else by_id:
                 priced = by_id.get(model) or (known.prices and self._find_price(known.prices, model)) or None
                 yield ModelInfo(
                     key=f"{name}::{model}",
+                    provider=name,
+                    model=model,
                     display_name=getattr(priced, "name", None),
                     is_available=available,
                     input_price=self._per_million(f"{name}::{model}", inputs=True),
                     output_price=self._per_million(f"{name}::{model}", inputs=False),
                     context_length=getattr(priced, "context_window", None),
+                    **find_capabilities(known, model, priced),
                 )
 
     def _per_million(self, model: str, *, inputs: bool) -> float | None:

@@ -24,6 +24,7 @@ from towpath.core.errors import (
 )
 from towpath.core.texts import shorten
 from towpath.core.usage import Usage
+from towpath.llm.wire import RefusedError
 from towpath.net.http import parse_retry_after
 
 TOO_LONG = re.compile(
@@ -42,21 +43,30 @@ def translate_error(model: str, error: Exception, usage: Usage) -> ModelError:
         error: What was raised.
         usage: What the provider was paid before it failed.
     """
-    translated = _translate(model, error)
+    cause = _root(error)
+    # What is refused here before it is sent: the SDKs take it for a failed connection.
+    refused = cause.__cause__
+    translated = refused if isinstance(refused, ModelError) else _translate(model, error, cause)
     translated.usage = usage
     return translated
 
 
-def _translate(model: str, error: Exception) -> ModelError:
-    cause = _root(error)
+def _translate(model: str, error: Exception, cause: BaseException) -> ModelError:
     if isinstance(cause, openai.APITimeoutError | anthropic.APITimeoutError | TimeoutError):
         return ModelTimeoutError(f"{model} did not answer in time")
     if isinstance(cause, openai.APIStatusError | anthropic.APIStatusError):
         return _of_status(model, cause.status_code, _message(cause), cause.response.headers)
     if isinstance(cause, openai.APIConnectionError | anthropic.APIConnectionError | OSError):
         return ProviderDownError(f"{model} cannot be reached: {_reason(cause)}"[:MAX_DETAIL])
+    return _of_answer(model, error, cause)
+
+
+def _of_answer(model: str, error: BaseException, cause: BaseException) -> ModelError:
+    """Translate what is wrong with an answer that came."""
     if isinstance(error, IncompleteOutputException) or isinstance(cause, IncompleteOutputException):
         return OutputInvalidError(f"{model} did not come to an end of its answer")
+    if isinstance(cause, RefusedError):
+        return ModelError(f"{model} refuses to answer: {shorten(str(cause), MAX_DETAIL)}", code=ErrorCode.MODEL_REFUSED)
     if isinstance(cause, pydantic.ValidationError | json.JSONDecodeError | ValueError):
         return OutputInvalidError(f"{model} gave no valid answer: {_validation(cause)}")
     return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from towpath.core.errors import ModelError, ProviderDownError
 from towpath.core.imports import import_beside_loop
+from towpath.llm.capabilities import takes_strict_forms
 from towpath.llm.catalog import Catalog
+from towpath.llm.flight import Flight
 from towpath.llm.types import (
     LOCAL_PROVIDER,
     Answer,
@@ -24,9 +26,13 @@ from towpath.llm.types import (
     WireFormat,
     split_key,
 )
+from towpath.llm.wire import STRICT, complete
 
 if TYPE_CHECKING:
     from instructor import AsyncInstructor
+
+    from towpath.llm.batches.exchange import Exchange
+    from towpath.llm.slots import Call
 
 NO_KEY = "none"
 MODULES = (
@@ -62,6 +68,8 @@ class LanguageModels:
         *,
         plain_json: bool = False,
         repairs: int | None = None,
+        exchange: Exchange | None = None,
+        flight: Flight | None = None,
     ) -> Answer:
         """Ask a model.
 
@@ -72,6 +80,8 @@ class LanguageModels:
             plain_json: Ask for JSON in words, for models that take no form.
             repairs: How often an answer of the wrong form is sent back, each time as a request of its own; None: as
                 often as is configured.
+            exchange: Answers in the provider's place, at the price of a batch.
+            flight: Who asks may look at it, and stop it, meanwhile.
 
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
@@ -82,10 +92,45 @@ class LanguageModels:
             raise ModelError(f"no worker knows the provider {provider}")
         mode = OutputMode.JSON if plain_json else known.mode
         await import_beside_loop(*MODULES, SDKS[known.api])
+        from towpath.llm.slots import Call
+
         client = await self._client(provider, known, mode)
         slot = self._slot(provider, organization, known)
         most = self._config.repairs if repairs is None else repairs
-        return await self._create(client, known, model, name, prompt, mode, slot, most)
+        priced = self.catalog.priced
+        call = Call(
+            slot,
+            self._config.seconds,
+            partial(priced, model),
+            flight or Flight(),
+            exchange=exchange,
+            batch_price=partial(priced, model, batch=True),
+        )
+        return await self._create(client, known, model, name, prompt, mode, call, most)
+
+    async def body_of(self, organization: str, model: str, prompt: Prompt, *, plain_json: bool = False) -> bytes:
+        """Return the body of the request that `ask` would send first.
+
+        Raises:
+            ModelError: There is none; see `ask`.
+        """
+        await import_beside_loop("towpath.llm.batches.exchange")
+        from towpath.llm.batches.exchange import Capture
+
+        capture = Capture()
+        try:
+            await self.ask(organization, model, prompt, plain_json=plain_json, repairs=0, exchange=capture)
+        except ModelError:
+            if capture.body is None:
+                raise
+        if capture.body is None:
+            raise ModelError(f"{model}: no request was made")
+        return capture.body
+
+    @property
+    def config(self) -> LlmConfig:
+        """Return the providers and limits."""
+        return self._config
 
     async def close(self) -> None:
         """Close all connections."""
@@ -106,19 +151,18 @@ class LanguageModels:
         name: str,
         prompt: Prompt,
         mode: OutputMode,
-        slot: asyncio.Semaphore,
+        call: Call,
         repairs: int,
     ) -> Answer:
         from towpath.llm.faults import translate_error
         from towpath.llm.forms import answer_model
-        from towpath.llm.slots import CURRENT, Call
+        from towpath.llm.slots import CURRENT
 
-        call = Call(slot, self._config.seconds, partial(self.catalog.priced, model))
         # Each question runs in a task's context of its own or sets this anew: nobody else's is seen.
         CURRENT.set(call)
         extra: dict[str, Any] = {}
-        if prompt.strict and known.api is WireFormat.OPENAI and mode is OutputMode.TOOLS:
-            extra["strict"] = True
+        if prompt.strict and mode is not OutputMode.JSON and takes_strict_forms(known, name):
+            extra[STRICT] = True
         if known.small:
             # A small model repeats itself less, and a repeat of the call gives the same answer.
             extra["temperature"] = 0.0
@@ -132,8 +176,8 @@ class LanguageModels:
                 **extra,
             )
         except Exception as error:
-            raise translate_error(model, error, call.usage) from error
-        return Answer(data=answer.root, usage=call.usage, seconds=call.seconds)
+            raise translate_error(model, error, call.flight.usage) from error
+        return Answer(data=answer.root, usage=call.flight.usage, seconds=call.seconds)
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         client = self._clients.get((provider, mode))
@@ -165,12 +209,14 @@ class LanguageModels:
             import anthropic
 
             sdk_client = anthropic.AsyncAnthropic(**common)
+            setattr(sdk_client.messages, "create", complete(sdk_client.messages.create, known.api))  # noqa: B010
             self._sdks.append(sdk_client)
             form = instructor.Mode.JSON if mode is OutputMode.JSON else instructor.Mode.TOOLS
             return instructor.from_anthropic(sdk_client, mode=form)
         import openai
 
         sdk = openai.AsyncOpenAI(**common)
+        setattr(sdk.chat.completions, "create", complete(sdk.chat.completions.create, known.api))  # noqa: B010
         self._sdks.append(sdk)
         modes = {
             OutputMode.TOOLS: instructor.Mode.TOOLS,

@@ -16,6 +16,8 @@ import httpx2
 from openai import DefaultAsyncHttpxClient
 
 from towpath.core.usage import Usage
+from towpath.llm.batches.exchange import Exchange
+from towpath.llm.flight import Flight
 from towpath.llm.meter import read_usage
 
 
@@ -27,21 +29,26 @@ class Call:
         slot: Of the provider and organization.
         limit: Longest time of one request, in seconds.
         price: Gives a request's tokens their price.
+        flight: What the provider was paid so far, and whether the question may go on.
         seconds: What all requests took so far, without the wait for slots.
-        usage: What the provider was paid so far, whatever became of its answers.
+        exchange: Answers in the provider's place, where a batch has made or will make the request.
+        batch_price: Gives the tokens of such an answer their price.
     """
 
     slot: asyncio.Semaphore
     limit: float
     price: Callable[[Usage], Usage]
+    flight: Flight = field(default_factory=Flight)
     seconds: float = 0.0
-    usage: Usage = field(default_factory=Usage)
+    exchange: Exchange | None = None
+    batch_price: Callable[[Usage], Usage] | None = None
 
-    def count(self, response: httpx2.Response) -> None:
+    def count(self, response: httpx2.Response, *, batch: bool = False) -> None:
         """Count what a response says that it is paid for: before the SDK or instructor reads, or rejects it."""
         used = read_usage(response.content) if response.is_success else None
         if used is not None:
-            self.usage += self.price(used)
+            price = self.batch_price if batch and self.batch_price is not None else self.price
+            self.flight.usage += price(used)
 
 
 CURRENT: ContextVar[Call] = ContextVar("towpath_llm_call")
@@ -57,7 +64,14 @@ class SlotClient(DefaultAsyncHttpxClient):
             httpx2.ReadTimeout: The whole answer was not there in time, however it trickled.
         """
         call = CURRENT.get()
+        if call.exchange is not None and (stored := call.exchange.answer(request)) is not None:
+            # It is paid for: what follows is a repair, and it is not to be dropped before it is booked.
+            call.flight.depart()
+            call.count(stored, batch=True)
+            return stored
+        await call.flight.board(request.content)
         async with call.slot:
+            call.flight.depart()
             started = time.monotonic()
             try:
                 async with asyncio.timeout(call.limit):
