@@ -122,8 +122,8 @@ class Caps:
         try:
             return await self._writer.write(job_id, effect)
         except asyncio.CancelledError:
-            # It may be committed all the same.
-            await free_reservation(self._database, reservation)
+            # It may be committed all the same: what is written next is written after it.
+            await self._writer.write(job_id, lambda connection: free_reservation(connection, reservation))
             raise
 
     async def reserve_for_batch(self, ref: JobRef, model: str, prompt: Prompt, reservation: UUID) -> None:
@@ -178,7 +178,8 @@ class Caps:
         """Free what was set aside for a call that was paid nothing."""
         if hold.id is not None:
             try:
-                await free_reservation(self._database, hold.id)
+                async with self._database.statement() as connection:
+                    await free_reservation(connection, hold.id)
             finally:
                 self.note_freed(hold)
 
