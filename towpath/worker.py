@@ -55,6 +55,10 @@ from towpath.jobs.service.housekeeping import Housekeeping
 from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
 from towpath.llm.gateway import LlmGateway
+from towpath.llm.limiter.budgets import budgets_of
+from towpath.llm.limiter.ledger import PostgresLedger
+from towpath.llm.limiter.limiter import ProviderLimiter
+from towpath.llm.limiter.telling import telling
 from towpath.llm.retention import sweep_after
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
@@ -138,6 +142,7 @@ class Parts:
     webhook_client: GuardedClient
     client: GuardedClient
     models: LanguageModels
+    limiter: ProviderLimiter
     installed: tuple[object, ...] = ()
 
     @classmethod
@@ -165,7 +170,10 @@ class Parts:
             seconds=WEBHOOK_SECONDS,
         )
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
-        models = LanguageModels(settings.llm, partial(local_llm_url, settings))
+        limiter = ProviderLimiter(
+            PostgresLedger(database), budgets_of(database, settings.default_limits), telling(database)
+        )
+        models = LanguageModels(settings.llm, partial(local_llm_url, settings), limiter)
         vault = Vault(settings.encryption_key_list)
         patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
         llm_gateway = LlmGateway(database, models, patience)
@@ -229,6 +237,7 @@ class Parts:
             webhook_client=webhook_client,
             client=client,
             models=models,
+            limiter=limiter,
             installed=tuple(part for feature in installed_features() for part in feature.activities(database)),
         )
 
@@ -318,6 +327,8 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         logger.info("ready, serving %s", ", ".join(queues))
         await stop.wait()
         logger.info("stopping")
+        # What waits for its turn at a provider would wait through all of the grace.
+        parts.limiter.close()
 
 
 def run(settings: Settings, queues: Sequence[Queue]) -> None:

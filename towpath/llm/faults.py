@@ -48,7 +48,7 @@ def translate_error(model: str, error: Exception, usage: tuple[int, int]) -> Tow
     if isinstance(cause, openai.APIStatusError | anthropic.APIStatusError):
         return _of_status(model, cause.status_code, _message(cause), cause.response.headers)
     if isinstance(cause, openai.APIConnectionError | anthropic.APIConnectionError | OSError):
-        return ProviderDownError(f"{model} cannot be reached: {_reason(cause)}"[:MAX_DETAIL])
+        return _own(cause) or ProviderDownError(f"{model} cannot be reached: {_reason(cause)}"[:MAX_DETAIL])
     if isinstance(error, IncompleteOutputException) or isinstance(cause, IncompleteOutputException):
         return OutputInvalidError(
             f"{model} did not come to an end of its answer", input_tokens=usage[0], output_tokens=usage[1]
@@ -59,6 +59,13 @@ def translate_error(model: str, error: Exception, usage: tuple[int, int]) -> Tow
             f"{model} gave no valid answer: {problem}", input_tokens=usage[0], output_tokens=usage[1]
         )
     return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])
+
+
+def _own(error: BaseException) -> TowpathError | None:
+    """Return an error of ours that a request has ended with: the SDKs take it for one of the connection."""
+    while error.__cause__ is not None and not isinstance(error, TowpathError):
+        error = error.__cause__
+    return error if isinstance(error, TowpathError) else None
 
 
 def _root(error: BaseException) -> BaseException:

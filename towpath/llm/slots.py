@@ -1,11 +1,13 @@
-"""How many calls a provider gets at once: a slot is held from the request's first byte to the answer's last.
+"""When a request to a provider is sent: in its turn, which lasts from the request's first byte to the answer's last.
 
-What the SDK and instructor do before and after needs no slot; so a slow loop does not idle the provider.
+What the SDK and instructor do before and after needs no turn; so a slow loop does not idle the provider. The time in
+the queue does not count as the call's. A request that was one too many goes back into the queue.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,18 +16,27 @@ from typing import Any
 import httpx2
 from openai import DefaultAsyncHttpxClient
 
+from towpath.llm.limiter.headers import read_room, read_wait
+from towpath.llm.limiter.pool import MAX_HELD_SECONDS, MAX_WAIT_SECONDS, Pool
+
+TOO_MANY = 429
+HOLDING = frozenset({TOO_MANY, 503, 529})
+"""Statuses whose `Retry-After` is meant for everybody with the same key."""
+
 
 @dataclass(slots=True)
 class Call:
     """One question, with all of its repairs.
 
     Attributes:
-        slot: Of the provider and organization.
+        pool: Of the provider and its key.
+        organization: Whose question.
         limit: Longest time of one request, in seconds.
-        seconds: What all requests took so far, without the wait for slots.
+        seconds: What all requests took so far, without the wait for their turns.
     """
 
-    slot: asyncio.Semaphore
+    pool: Pool
+    organization: str
     limit: float
     seconds: float = 0.0
 
@@ -34,21 +45,62 @@ CURRENT: ContextVar[Call] = ContextVar("towpath_llm_call")
 
 
 class SlotClient(DefaultAsyncHttpxClient):
-    """Sends each request in a slot of the current call."""
+    """Sends each request of the current call in its turn."""
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send it, and read the answer.
 
+        A request that the provider refuses as one too many, saying when there is room again, waits until then with all
+        others of its key, and is sent anew.
+
         Raises:
             httpx2.ReadTimeout: The whole answer was not there in time, however it trickled.
+            RateLimitedError: Its turn does not come soon enough; Temporal waits better than a worker.
         """
         call = CURRENT.get()
-        async with call.slot:
-            started = time.monotonic()
-            try:
-                async with asyncio.timeout(call.limit):
-                    return await super().send(request, **options)
-            except TimeoutError as error:
-                raise httpx2.ReadTimeout("the answer took too long", request=request) from error
-            finally:
-                call.seconds += time.monotonic() - started
+        until = time.monotonic() + MAX_WAIT_SECONDS
+        while True:
+            response, wait = await self._send_in_turn(call, request, options)
+            is_short = wait is not None and wait <= MAX_HELD_SECONDS and time.monotonic() + wait < until
+            if response.status_code != TOO_MANY or not is_short:
+                return response
+
+    async def _send_in_turn(
+        self, call: Call, request: httpx2.Request, options: dict[str, Any]
+    ) -> tuple[httpx2.Response, float | None]:
+        """Send it once; return the answer, and how long the provider asks to wait."""
+        size = int(request.headers.get("content-length") or 0)
+        permit = await call.pool.enter(call.organization, size)
+        over: dict[str, Any] = {}
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(call.limit):
+                response = await super().send(request, **options)
+            wait = read_wait(response.headers) if response.status_code in HOLDING else None
+            over = {
+                "tokens": _tokens_of(response),
+                "is_answered": response.is_success,
+                "is_refused": response.status_code == TOO_MANY,
+                "hold": wait,
+                "room": read_room(response.headers, busy=call.pool.busy),
+            }
+            return response, wait
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout("the answer took too long", request=request) from error
+        finally:
+            call.seconds += time.monotonic() - started
+            call.pool.leave(call.organization, permit, size=size, **over)
+
+
+def _tokens_of(response: httpx2.Response) -> float | None:
+    """Return the tokens that a provider counts for a request; None: it does not say."""
+    if response.status_code == TOO_MANY:
+        return 0.0
+    if not response.is_success:
+        return None
+    try:
+        usage = json.loads(response.content).get("usage") or {}
+        whole = usage.get("total_tokens")
+        return float(usage["input_tokens"] + usage["output_tokens"] if whole is None else whole)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -164,7 +164,7 @@ class Settings(BaseSettings):
         "embedding endpoint, a database, the server of a document.",
     )
     llm_concurrency: int = Field(
-        default=8, ge=1, description="Concurrent calls per provider, organization and worker process."
+        default=32, ge=1, description="Concurrent requests to a provider with one key, of all workers together."
     )
     llm_slots: int = Field(
         default=8, ge=1, le=200, description="Pages of entities that a worker process works on at once."
@@ -228,6 +228,15 @@ class Settings(BaseSettings):
     limit_jobs: int = Field(default=5_000, ge=0, description="Jobs of an organization in flight; 0: unlimited.")
     limit_bytes: int = Field(default=100 << 30, ge=0, description="Bytes that an organization may store; 0: unlimited.")
     limit_streams: int = Field(default=200, ge=0, description="Open event streams of an organization; 0: unlimited.")
+    limit_llm_requests: int = Field(
+        default=0, ge=0, description="Requests of an organization per minute to each model provider; 0: unlimited."
+    )
+    limit_llm_tokens: int = Field(
+        default=0, ge=0, description="Tokens of an organization per minute with each model provider; 0: unlimited."
+    )
+    limit_llm_calls: int = Field(
+        default=0, ge=0, description="Concurrent requests of an organization to each model provider; 0: unlimited."
+    )
     batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered immediately.")
     cancel_wait_seconds: float = Field(
         default=5.0, ge=0, description="How long a request to cancel waits for the job to end."
@@ -391,6 +400,9 @@ class Settings(BaseSettings):
             LimitName.JOBS: self.limit_jobs,
             LimitName.BYTES: self.limit_bytes,
             LimitName.STREAMS: self.limit_streams,
+            LimitName.LLM_REQUESTS: self.limit_llm_requests,
+            LimitName.LLM_TOKENS: self.limit_llm_tokens,
+            LimitName.LLM_CALLS: self.limit_llm_calls,
         }
 
 
