@@ -15,7 +15,7 @@ from towpath.api.console.failures import PageRoute
 from towpath.api.http.state import State
 from towpath.core.json_values import write_json
 from towpath.entities.service.entities import EntityDetail
-from towpath.entities.types import Candidate, Explanation, GroupView, IndexConfig
+from towpath.entities.types import JUDGE_PART, LABEL_PART, Candidate, Explanation, GroupView, IndexConfig
 
 router = APIRouter(prefix="/console/entities", route_class=PageRoute, include_in_schema=False)
 HERE = "/console/entities"
@@ -28,6 +28,8 @@ MAX_VALUE = 400
 MAX_FIELDS = 200
 MIN_SCALE = 4.0
 """Bits that a bar's half stands for at least, so that weak evidence looks weak."""
+BESIDE_FIELDS = {LABEL_PART: "a label", JUDGE_PART: "a model's judgement"}
+"""What an explanation may have besides the prior and the fields, and how it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,15 @@ class Place:
 
 
 def evidence_of(config: IndexConfig, explanation: Explanation, scale: float) -> tuple[list[Evidence], float]:
-    """Return an explanation as bars on one scale, the prior first, then in the order of the fields; and their sum."""
+    """Return an explanation as bars on one scale, and their sum.
+
+    The prior comes first, then the fields in their order, then what a label or the judgement of a model has.
+    """
     bits_by_field = {part.field: part.contribution for part in [*explanation.matched, *explanation.conflicting]}
     named = [
         ("before any field", explanation.prior),
         *((part.name, bits_by_field.get(part.name, 0.0)) for part in config.fields),
+        *((words, bits_by_field[part]) for part, words in BESIDE_FIELDS.items() if part in bits_by_field),
     ]
     return [_bar(name, bits, scale) for name, bits in named], sum(bits for _, bits in named)
 

@@ -82,7 +82,8 @@ def sentence(detail: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _environment() -> Environment:
+def make_environment() -> Environment:
+    """Make what fills templates: values are escaped, and one that is missing is an error."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -96,7 +97,7 @@ def _environment() -> Environment:
     return environment
 
 
-_templates = _environment()
+_templates = make_environment()
 
 
 def render(template: str, /, **view: Any) -> str:

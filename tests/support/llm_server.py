@@ -24,7 +24,8 @@ class Fault:
     """What the next matching call gets instead of an answer.
 
     `status` with `headers`; or `content`, sent as if it were the answer; or `hang` seconds; or `close` the connection.
-    With a `gate` it comes when that is opened.
+    With a `gate` it comes when that is opened. `refusal` and `cut` are answers that are paid and of no use: the model
+    declines in words, or came to the end of its room.
     """
 
     status: int = 200
@@ -34,6 +35,8 @@ class Fault:
     hang: float = 0.0
     close: bool = False
     match: str = ""
+    refusal: str | None = None
+    cut: bool = False
     gate: threading.Event | None = None
 
 
@@ -46,6 +49,9 @@ class LlmServer:
         faults: For the next calls; each is used once.
         away: For every call of a model, by its name, until it is taken out.
         paid: How often each prompt was answered, by model and user text.
+        bill: What each answer was paid for, in the order in which they were sent: the model and its `usage`.
+        cached: Of each prompt so many tokens are of the provider's cache.
+        written: Of each prompt so many tokens are written to it; OpenAI's format has no word for them.
         answer: Overrides values: gets the model, the prompt and the form.
         whole: Whether what it gives is the whole answer.
         round: Which test it serves; a call that was left over from one before is not counted.
@@ -56,6 +62,9 @@ class LlmServer:
     faults: list[Fault] = field(default_factory=list)
     away: dict[str, Fault] = field(default_factory=dict)
     paid: Counter[tuple[str, str]] = field(default_factory=Counter)
+    bill: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    cached: int = 0
+    written: int = 0
     calls: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[str, str, dict[str, Any]], dict[str, Any] | None] = lambda _model, _prompt, _form: None
     whole: bool = False
@@ -70,6 +79,7 @@ class LlmServer:
             self.seconds, self.faults, self.calls, self.most_at_once = 0.0, [], [], 0
             self.away = {}
             self.paid, self.whole = Counter(), False
+            self.bill, self.cached, self.written = [], 0, 0
             self.round += 1
             self.answer = lambda _model, _prompt, _form: None
 
@@ -82,6 +92,22 @@ class LlmServer:
                 if one.match in prompt:
                     return self.faults.pop(place)
         return Fault()
+
+    def usage(self, *, anthropic: bool) -> dict[str, Any]:
+        """What an answer says that it is paid for."""
+        if anthropic:
+            return {
+                "input_tokens": TOKENS_IN - self.cached - self.written,
+                "cache_read_input_tokens": self.cached,
+                "cache_creation_input_tokens": self.written,
+                "output_tokens": TOKENS_OUT,
+            }
+        return {
+            "prompt_tokens": TOKENS_IN,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+            "completion_tokens": TOKENS_OUT,
+            "total_tokens": TOKENS_IN + TOKENS_OUT,
+        }
 
     def value(self, model: str, prompt: str, form: dict[str, Any]) -> dict[str, Any]:
         """An answer in the form: its own, or one made from the prompt."""
@@ -156,10 +182,13 @@ class Handler(LoopbackHandler):
         form = _form(body)
         value = served.value(body["model"], prompt, form) if fault.content is None else fault.content
         text = value if isinstance(value, str) else json.dumps(value)
+        answer = _anthropic(body, value, text, fault) if anthropic else _openai(body, text, fault)
+        answer["usage"] = served.usage(anthropic=anthropic)
         with served.lock:
             if served.round == began:
                 served.paid[body["model"], prompt] += 1
-        self._send(200, {}, _anthropic(body, value, text) if anthropic else _openai(body, text))
+                served.bill.append((body["model"], answer["usage"]))
+        self._send(200, {}, answer)
 
     def _send(self, status: int, headers: dict[str, str], answer: dict[str, Any]) -> None:
         data = json.dumps(answer).encode()
@@ -183,9 +212,11 @@ def _form(body: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {}}
 
 
-def _openai(body: dict[str, Any], text: str) -> dict[str, Any]:
+def _openai(body: dict[str, Any], text: str, fault: Fault) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": text}
-    if body.get("tools"):
+    if fault.refusal is not None:
+        message = {"role": "assistant", "content": None, "refusal": fault.refusal}
+    elif body.get("tools"):
         function = {"name": body["tools"][0]["function"]["name"], "arguments": text}
         message = {
             "role": "assistant",
@@ -197,18 +228,15 @@ def _openai(body: dict[str, Any], text: str) -> dict[str, Any]:
         "object": "chat.completion",
         "created": 1,
         "model": body["model"],
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": {
-            "prompt_tokens": TOKENS_IN,
-            "completion_tokens": TOKENS_OUT,
-            "total_tokens": TOKENS_IN + TOKENS_OUT,
-        },
+        "choices": [{"index": 0, "finish_reason": "length" if fault.cut else "stop", "message": message}],
     }
 
 
-def _anthropic(body: dict[str, Any], value: Any, text: str) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "text", "text": text}
-    if body.get("tools"):
+def _anthropic(body: dict[str, Any], value: Any, text: str, fault: Fault) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "text", "text": text if fault.refusal is None else fault.refusal}
+    reason = "refusal" if fault.refusal is not None else "end_turn"
+    if body.get("tools") and fault.refusal is None:
+        reason = "tool_use"
         given = value if isinstance(value, dict) else {"broken": text}
         block = {"type": "tool_use", "id": "toolu_1", "name": body["tools"][0]["name"], "input": given}
     return {
@@ -217,9 +245,8 @@ def _anthropic(body: dict[str, Any], value: Any, text: str) -> dict[str, Any]:
         "role": "assistant",
         "model": body["model"],
         "content": [block],
-        "stop_reason": "tool_use" if body.get("tools") else "end_turn",
+        "stop_reason": "max_tokens" if fault.cut else reason,
         "stop_sequence": None,
-        "usage": {"input_tokens": TOKENS_IN, "output_tokens": TOKENS_OUT},
     }
 
 

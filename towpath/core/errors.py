@@ -31,6 +31,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
+from towpath.core.usage import Usage
 from towpath.core.values import make_storable
 
 
@@ -323,11 +324,29 @@ class MissingExtraError(JobFaultError):
 
 
 class ModelError(TowpathError):
-    """502: a language model gave no usable answer, and a repeat would not either."""
+    """502: a language model gave no usable answer, and a repeat would not either.
+
+    Args:
+        detail: One sentence for a person.
+        code: The machine's word for it; the class's own by default.
+        retry_after: Seconds after which a repeat may succeed.
+        usage: What the provider was paid all the same, repairs included.
+    """
 
     status = 502
     title = "Bad Gateway"
     default_code = ErrorCode.MODEL_REFUSED
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: ErrorCode | None = None,
+        retry_after: int | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        super().__init__(detail, code=code, retry_after=retry_after)
+        self.usage = usage or Usage()
 
 
 class RateLimitedError(ModelError):
@@ -372,20 +391,9 @@ class ModelRetiredError(ModelError):
 
 
 class OutputInvalidError(ModelError):
-    """502: the answer has not the form that was asked for, also after repairs.
-
-    Args:
-        detail: One sentence for a person.
-        input_tokens: What the tries have used.
-        output_tokens: The same.
-    """
+    """502: the answer has not the form that was asked for, also after repairs."""
 
     default_code = ErrorCode.MODEL_OUTPUT_INVALID
-
-    def __init__(self, detail: str, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        super().__init__(detail)
-        self.input_tokens = input_tokens
-        self.output_tokens = output_tokens
 
 
 class PaymentRequiredError(TowpathError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from towpath.core.errors import ModelError, OutputInvalidError
+from towpath.core.errors import ModelError
 from towpath.db.engine import Database
 from towpath.enrichment.domain.prompts import enrichment_prompt
 from towpath.enrichment.domain.runs import call_key, call_name
@@ -82,9 +82,8 @@ async def ask_domain(
         if error.retryable:
             raise
         result.error_message, result.code = error.detail, error.code
-        if isinstance(error, OutputInvalidError):
-            result.input_tokens, result.output_tokens = error.input_tokens, error.output_tokens
-            result.cost_usd = llm_gateway.catalog.price(model, error.input_tokens, error.output_tokens)
+        result.cost_usd = error.usage.usd
+        result.input_tokens, result.output_tokens = error.usage.input_tokens, error.usage.output_tokens
         return result
     result.success, result.result, result.cached = True, answer.data, answer.cached
     result.cost_usd, result.seconds = answer.usd, answer.seconds

@@ -166,6 +166,8 @@ class LabelSuggestion(Wire):
     duplicate_id: int | str
     similarity: float
     duplicate: bool = Field(description="The present verdict.")
+    judged_by: str | None = Field(default=None, description="The model whose judgement the verdict follows.")
+    judge_reason: str | None = Field(default=None, description="Why it judges so.")
     reason: SuggestionReason
     alike: int = Field(description="Pairs of the sample with evidence of this pattern, this one included.")
     explanation: Explanation

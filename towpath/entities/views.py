@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log2
 from typing import Any
 
@@ -61,7 +61,7 @@ def index_view(index: Index) -> IndexView:
 
 
 def read_explanation(
-    config: IndexConfig, bits: bytes, similarity: float, basis: str | None, judge: Judge | None = None
+    config: IndexConfig, bits: bytes, similarity: float, basis: str | None, judge: Judge | None
 ) -> Explanation:
     """Explain the similarity of a stored pair.
 
@@ -93,20 +93,39 @@ def read_explanation(
     )
 
 
-def candidate_view(config: IndexConfig, partner: PartnerRow, *, explain: bool, judge: Judge | None = None) -> Candidate:
-    """Show one candidate of an entity; `judge` is who has judged the pair."""
-    return Candidate(
-        id=parse_json(partner.id_json),
-        similarity=_similarity(partner.similarity, explain=explain),
-        duplicate=partner.duplicate,
-        sku=partner.sku,
-        explanation=explain_row(config, partner, judge) if explain else None,
-        **(judge.shown() if judge else {}),
-    )
+def candidate_views(
+    config: IndexConfig,
+    uid: int,
+    partners: Sequence[PartnerRow],
+    judges: Mapping[tuple[int, int], Judge],
+    *,
+    explain: bool,
+) -> list[Candidate]:
+    """Show the candidates of an entity.
+
+    Args:
+        config: Of its index.
+        uid: The entity.
+        partners: Its candidates, as stored.
+        judges: Who has judged pairs, by the pair, the lower uid first.
+        explain: Whether each says why.
+    """
+    judge_of = [judges.get((min(uid, partner.uid), max(uid, partner.uid))) for partner in partners]
+    return [
+        Candidate(
+            id=parse_json(partner.id_json),
+            similarity=shown_similarity(partner.similarity, explain=explain),
+            duplicate=partner.duplicate,
+            sku=partner.sku,
+            explanation=_explain_row(config, partner, judge) if explain else None,
+            **(judge.shown() if judge else {}),
+        )
+        for partner, judge in zip(partners, judge_of, strict=True)
+    ]
 
 
-def _similarity(value: float, *, explain: bool) -> float:
-    # With an explanation the number must be the one that its contributions add up to.
+def shown_similarity(value: float, *, explain: bool) -> float:
+    """Round a similarity, unless an explanation stands beside it, whose parts add up to the number itself."""
     return value if explain else round(value, SIMILARITY_DIGITS)
 
 
@@ -116,19 +135,18 @@ def entity_answer(entity: Entity, candidates: Sequence[Candidate]) -> dict[str, 
     return {**entity, "duplicates": duplicates}
 
 
-def explain_row(config: IndexConfig, row: PairRow | PartnerRow, judge: Judge | None = None) -> Explanation:
-    """Explain a stored pair; `judge` is who has judged it."""
+def _explain_row(config: IndexConfig, row: PairRow | PartnerRow, judge: Judge | None) -> Explanation:
     return read_explanation(config, row.bits, row.similarity, row.basis, judge)
 
 
-def pair_view(config: IndexConfig, row: PairRow, *, explain: bool, judge: Judge | None = None) -> PairView:
+def pair_view(config: IndexConfig, row: PairRow, *, judge: Judge | None, explain: bool) -> PairView:
     """Show one pair; ids are written as strings, and `judge` is who has judged it."""
     return PairView(
         entity_id=str(parse_json(row.left_id)),
         duplicate_id=str(parse_json(row.right_id)),
-        similarity=_similarity(row.similarity, explain=explain),
+        similarity=shown_similarity(row.similarity, explain=explain),
         duplicate=row.duplicate,
-        explanation=explain_row(config, row, judge) if explain else None,
+        explanation=_explain_row(config, row, judge) if explain else None,
         **(judge.shown() if judge else {}),
     )
 

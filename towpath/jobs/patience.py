@@ -126,7 +126,7 @@ def _final(error: TowpathError, outage: Outage, now: datetime, *, asks: int | No
     ask = "" if asks is None else f", and it asks to wait {_span(asks)} more"
     message = f"{error.detail} (tried {tried}{ask})"
     if isinstance(error, ModelError):
-        return ModelError(message, code=error.code)
+        return ModelError(message, code=error.code, usage=error.usage)
     return TowpathError(message, code=error.code)
 
 

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from towpath.core.errors import BadInputError
-from towpath.llm.types import LOCAL_LLM, LOCAL_PROVIDER, MODEL_KEY_FORM, LlmConfig, ModelInfo, ProviderConfig, split_key
+from towpath.core.usage import Usage
+from towpath.llm.types import (
+    LOCAL_LLM,
+    LOCAL_PROVIDER,
+    MODEL_KEY_FORM,
+    LlmConfig,
+    ModelInfo,
+    ProviderConfig,
+    split_key,
+)
 
 PREFERRED = (
     "openai::gpt-4o-mini",
@@ -94,19 +103,32 @@ class Catalog:
         return known is not None and known.small
 
     def price(self, model: str, input_tokens: int, output_tokens: int) -> float:
-        """Price a call in dollars; 0 where no price is known."""
-        from genai_prices import Usage
+        """Price a call in dollars, none of it cached; 0 where no price is known."""
+        return self.priced(model, Usage(input_tokens=input_tokens, output_tokens=output_tokens)).usd
+
+    def priced(self, model: str, usage: Usage) -> Usage:
+        """Return the usage of one request with its price in dollars; 0 where no price is known.
+
+        A model whose price list has none for cached tokens takes them at the price of others.
+        """
+        from genai_prices import Usage as Units
         from genai_prices.data_snapshot import get_snapshot
 
         provider, name = split_key(model)
         known = self.provider(provider)
         if known is None or known.prices is None:
-            return 0.0
-        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+            return usage.model_copy(update={"usd": 0.0})
+        units = Units(
+            input_tokens=usage.input_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            output_tokens=usage.output_tokens,
+        )
         try:
-            return float(get_snapshot().calc(usage, name, known.prices, None, None).total_price)
+            dollars = float(get_snapshot().calc(units, name, known.prices, None, None).total_price)
         except LookupError:
-            return 0.0
+            dollars = 0.0
+        return usage.model_copy(update={"usd": dollars})
 
     def models(self) -> list[ModelInfo]:
         """List every model of every provider, with prices where they are known."""

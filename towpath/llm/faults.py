@@ -21,9 +21,9 @@ from towpath.core.errors import (
     OutputInvalidError,
     ProviderDownError,
     RateLimitedError,
-    TowpathError,
 )
 from towpath.core.texts import shorten
+from towpath.core.usage import Usage
 from towpath.net.http import parse_retry_after
 
 TOO_LONG = re.compile(
@@ -34,14 +34,20 @@ PASSING = frozenset({408, 409, 425, OVERLOADED})
 MAX_DETAIL = 500
 
 
-def translate_error(model: str, error: Exception, usage: tuple[int, int]) -> TowpathError:
+def translate_error(model: str, error: Exception, usage: Usage) -> ModelError:
     """Translate what a call raised into an error of ours.
 
     Args:
         model: The model key, for the message.
         error: What was raised.
-        usage: Input and output tokens that the tries have used.
+        usage: What the provider was paid before it failed.
     """
+    translated = _translate(model, error)
+    translated.usage = usage
+    return translated
+
+
+def _translate(model: str, error: Exception) -> ModelError:
     cause = _root(error)
     if isinstance(cause, openai.APITimeoutError | anthropic.APITimeoutError | TimeoutError):
         return ModelTimeoutError(f"{model} did not answer in time")
@@ -50,14 +56,9 @@ def translate_error(model: str, error: Exception, usage: tuple[int, int]) -> Tow
     if isinstance(cause, openai.APIConnectionError | anthropic.APIConnectionError | OSError):
         return _own(cause) or ProviderDownError(f"{model} cannot be reached: {_reason(cause)}"[:MAX_DETAIL])
     if isinstance(error, IncompleteOutputException) or isinstance(cause, IncompleteOutputException):
-        return OutputInvalidError(
-            f"{model} did not come to an end of its answer", input_tokens=usage[0], output_tokens=usage[1]
-        )
+        return OutputInvalidError(f"{model} did not come to an end of its answer")
     if isinstance(cause, pydantic.ValidationError | json.JSONDecodeError | ValueError):
-        problem = _validation(cause)
-        return OutputInvalidError(
-            f"{model} gave no valid answer: {problem}", input_tokens=usage[0], output_tokens=usage[1]
-        )
+        return OutputInvalidError(f"{model} gave no valid answer: {_validation(cause)}")
     return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])
 
 
@@ -75,7 +76,7 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _of_status(model: str, status: int, message: str, headers: Mapping[str, str]) -> TowpathError:
+def _of_status(model: str, status: int, message: str, headers: Mapping[str, str]) -> ModelError:
     detail = f"{model} answered {status}: {message}"[:MAX_DETAIL]
     if status == 429:
         return RateLimitedError(detail, retry_after=parse_retry_after(headers))

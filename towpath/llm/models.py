@@ -6,6 +6,7 @@ The SDKs' own retries are off: Temporal's are durable, and know how long to wait
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from towpath.core.errors import ModelError, ProviderDownError
@@ -115,13 +116,11 @@ class LanguageModels:
         organization: str,
         repairs: int,
     ) -> Answer:
-        from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
-
         from towpath.llm.faults import translate_error
         from towpath.llm.forms import answer_model
         from towpath.llm.slots import CURRENT, Call
 
-        call = Call(pool, organization, self._config.seconds)
+        call = Call(pool, organization, self._config.seconds, partial(self.catalog.priced, model))
         # Each question runs in a task's context of its own or sets this anew: nobody else's is seen.
         CURRENT.set(call)
         extra: dict[str, Any] = {}
@@ -139,21 +138,9 @@ class LanguageModels:
                 max_retries=repairs,
                 **extra,
             )
-        except InstructorRetryException as error:
-            raise translate_error(model, error, _usage(error.total_usage)) from error
-        except IncompleteOutputException as error:
-            last = getattr(error.last_completion, "usage", None)
-            raise translate_error(model, error, _usage(last)) from error
         except Exception as error:
-            raise translate_error(model, error, (0, 0)) from error
-        inputs, outputs = _usage(getattr(answer, "_total_usage", None))
-        return Answer(
-            data=answer.root,
-            input_tokens=inputs,
-            output_tokens=outputs,
-            usd=self.catalog.price(model, inputs, outputs),
-            seconds=call.seconds,
-        )
+            raise translate_error(model, error, call.usage) from error
+        return Answer(data=answer.root, usage=call.usage, seconds=call.seconds)
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         client = self._clients.get((provider, mode))
@@ -213,16 +200,3 @@ def _messages(prompt: Prompt, api: WireFormat) -> list[dict[str, Any]]:
                 pieces.append({"type": "image_url", "image_url": {"url": url}})
         content = pieces
     return [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]
-
-
-def _usage(usage: Any) -> tuple[int, int]:
-    """Return input and output tokens, of either SDK."""
-    if usage is None or isinstance(usage, int):
-        return 0, int(usage or 0)
-    inputs = getattr(usage, "prompt_tokens", None)
-    if inputs is None:
-        inputs = getattr(usage, "input_tokens", 0)
-    outputs = getattr(usage, "completion_tokens", None)
-    if outputs is None:
-        outputs = getattr(usage, "output_tokens", 0)
-    return int(inputs or 0), int(outputs or 0)

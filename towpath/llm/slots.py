@@ -7,17 +7,19 @@ the queue does not count as the call's. A request that was one too many goes bac
 from __future__ import annotations
 
 import asyncio
-import json
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 from openai import DefaultAsyncHttpxClient
 
+from towpath.core.usage import Usage
 from towpath.llm.limiter.headers import read_room, read_wait
-from towpath.llm.limiter.pool import MAX_HELD_SECONDS, MAX_WAIT_SECONDS, Pool
+from towpath.llm.limiter.pool import MAX_HELD_SECONDS, MAX_WAIT_SECONDS, Outcome, Pool
+from towpath.llm.meter import read_usage
 
 TOO_MANY = 429
 HOLDING = frozenset({TOO_MANY, 503, 529})
@@ -32,13 +34,29 @@ class Call:
         pool: Of the provider and its key.
         organization: Whose question.
         limit: Longest time of one request, in seconds.
+        price: Gives a request's tokens their price.
         seconds: What all requests took so far, without the wait for their turns.
+        usage: What the provider was paid so far, whatever became of its answers.
     """
 
     pool: Pool
     organization: str
     limit: float
+    price: Callable[[Usage], Usage]
     seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+
+    def count(self, response: httpx2.Response) -> float | None:
+        """Count what a response says that it is paid for: before the SDK or instructor reads, or rejects it.
+
+        Returns:
+            The tokens that count against the provider's limit; None: it does not say.
+        """
+        used = read_usage(response.content) if response.is_success else None
+        if used is None:
+            return 0.0 if response.status_code == TOO_MANY else None
+        self.usage += self.price(used)
+        return float(used.input_tokens - used.cache_read_tokens + used.output_tokens)
 
 
 CURRENT: ContextVar[Call] = ContextVar("towpath_llm_call")
@@ -69,38 +87,20 @@ class SlotClient(DefaultAsyncHttpxClient):
         self, call: Call, request: httpx2.Request, options: dict[str, Any]
     ) -> tuple[httpx2.Response, float | None]:
         """Send it once; return the answer, and how long the provider asks to wait."""
-        size = int(request.headers.get("content-length") or 0)
-        permit = await call.pool.enter(call.organization, size)
-        over: dict[str, Any] = {}
+        outcome = Outcome(size=int(request.headers.get("content-length") or 0))
+        permit = await call.pool.enter(call.organization, outcome.size)
         started = time.monotonic()
         try:
             async with asyncio.timeout(call.limit):
                 response = await super().send(request, **options)
-            wait = read_wait(response.headers) if response.status_code in HOLDING else None
-            over = {
-                "tokens": _tokens_of(response),
-                "is_answered": response.is_success,
-                "is_refused": response.status_code == TOO_MANY,
-                "hold": wait,
-                "room": read_room(response.headers, busy=call.pool.busy),
-            }
-            return response, wait
+            outcome.tokens = call.count(response)
+            outcome.is_answered = response.is_success
+            outcome.is_refused = response.status_code == TOO_MANY
+            outcome.hold = read_wait(response.headers) if response.status_code in HOLDING else None
+            outcome.room = read_room(response.headers, busy=call.pool.busy)
+            return response, outcome.hold
         except TimeoutError as error:
             raise httpx2.ReadTimeout("the answer took too long", request=request) from error
         finally:
             call.seconds += time.monotonic() - started
-            call.pool.leave(call.organization, permit, size=size, **over)
-
-
-def _tokens_of(response: httpx2.Response) -> float | None:
-    """Return the tokens that a provider counts for a request; None: it does not say."""
-    if response.status_code == TOO_MANY:
-        return 0.0
-    if not response.is_success:
-        return None
-    try:
-        usage = json.loads(response.content).get("usage") or {}
-        whole = usage.get("total_tokens")
-        return float(usage["input_tokens"] + usage["output_tokens"] if whole is None else whole)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+            call.pool.leave(call.organization, permit, outcome)

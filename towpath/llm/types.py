@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
+
+from towpath.core.usage import Usage
 
 LOCAL_PROVIDER = "local"
 LOCAL_LLM = "local::smollm2-135m-instruct"
@@ -90,11 +92,32 @@ class Answer(BaseModel):
     """A model's answer in the asked form."""
 
     data: dict[str, Any]
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float = 0.0
+    usage: Usage = Field(default=Usage(), description="What the provider was paid for it, repairs included.")
     seconds: float = 0.0
     cached: bool = Field(default=False, description="It was bought by an earlier job.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, value: Any) -> Any:
+        """Read an answer that was stored before usages were."""
+        if isinstance(value, dict) and "usage" not in value:
+            return {**value, "usage": {name: value[name] for name in Usage.model_fields if name in value}}
+        return value
+
+    @property
+    def input_tokens(self) -> int:
+        """Return what the prompts took."""
+        return self.usage.input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """Return what the answers took."""
+        return self.usage.output_tokens
+
+    @property
+    def usd(self) -> float:
+        """Return what it has cost."""
+        return self.usage.usd
 
 
 def split_key(model: str) -> tuple[str, str]:

@@ -20,7 +20,9 @@ from towpath.core.errors import (
     ProviderDownError,
     RateLimitedError,
 )
+from towpath.core.usage import Usage
 from towpath.llm import Catalog, LanguageModels
+from towpath.llm.meter import read_usage_object
 from towpath.llm.types import ImagePart, LlmConfig, OutputMode, Prompt, ProviderConfig, WireFormat
 
 FORM = {
@@ -52,6 +54,11 @@ def config_of(url: str, **changes: Any) -> LlmConfig:
 
 async def nowhere() -> str:
     raise AssertionError("nobody asked for the local model")
+
+
+def bill_of(server: LlmServer, models: LanguageModels, model: str) -> Usage:
+    """Return what the provider says that it was paid, added up here."""
+    return sum((models.catalog.priced(model, read_usage_object(usage) or Usage()) for _, usage in server.bill), Usage())
 
 
 @pytest.fixture
@@ -100,8 +107,52 @@ async def test_after_the_repairs_the_answer_is_invalid_and_its_tokens_are_told(
     with pytest.raises(OutputInvalidError, match="no valid answer") as caught:
         await models.ask("org", model, PROMPT)
     assert len(server.calls) == 3
-    assert (caught.value.input_tokens, caught.value.output_tokens) == (3 * TOKENS_IN, 3 * TOKENS_OUT)
+    assert caught.value.usage == bill_of(server, models, model)
+    assert (caught.value.usage.input_tokens, caught.value.usage.output_tokens) == (3 * TOKENS_IN, 3 * TOKENS_OUT)
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("model", [*BOTH, "house::small"])
+@pytest.mark.parametrize(
+    ("faults", "paid"),
+    [
+        ([Fault(refusal="I cannot help with that.")] * 3, None),
+        ([Fault(cut=True)], None),
+        ([Fault(content={"name": 7}), Fault(status=429, headers={"Retry-After": "1"})], 1),
+        ([Fault(content={"name": 7}), Fault(hang=4.0, close=True)], 1),
+        ([Fault(content={"name": 7}), Fault(close=True)], 1),
+        ([Fault(content={"name": 7}), Fault(content={"name": 8}), Fault(status=400, message="refused by policy")], 2),
+        ([Fault(content="no json at all")] * 3, 3),
+        ([Fault(status=500)], 0),
+    ],
+)
+async def test_every_failure_tells_what_was_paid_before_it(
+    server: LlmServer, models: LanguageModels, model: str, faults: list[Fault], paid: int | None
+) -> None:
+    server.faults = list(faults)
+    with pytest.raises(ModelError) as caught:
+        await models.ask("org", model, PROMPT)
+    assert caught.value.usage == bill_of(server, models, model)
+    assert len(server.bill) == paid if paid is not None else server.bill
+
+
+@pytest.mark.parametrize("model", BOTH)
+async def test_cached_tokens_are_counted_at_their_price(server: LlmServer, models: LanguageModels, model: str) -> None:
+    plain = (await models.ask("org", model, PROMPT)).usage
+    server.cached = 60
+    read = (await models.ask("org", model, PROMPT)).usage
+    assert (read.input_tokens, read.cache_read_tokens, plain.cache_read_tokens) == (TOKENS_IN, 60, 0)
+    info = next(listed for listed in models.catalog.models() if listed.key == model)
+    # Both price lists have a lower price for what is read from a cache, and Anthropic a higher one for what is written.
+    shares = {"openai::gpt-4o": 0.5, "anthropic::claude-haiku-4-5": 0.1}
+    saved = 60 * (1 - shares[model]) * (info.input_price or 0) / 1_000_000
+    assert read.usd == pytest.approx(plain.usd - saved, abs=1e-12)
+    if model.startswith("anthropic"):
+        server.cached, server.written = 0, 60
+        written = (await models.ask("org", model, PROMPT)).usage
+        assert written.cache_write_tokens == 60
+        more = 60 * 0.25 * (info.input_price or 0) / 1_000_000
+        assert written.usd == pytest.approx(plain.usd + more, abs=1e-12)
 
 
 @pytest.mark.parametrize("model", BOTH)

@@ -93,6 +93,48 @@ def test_a_judge_turns_pairs_and_groups_and_can_be_taken_back(
     assert firms.call("GET", f"{HERE}/judgements")["total"] == 0
 
 
+def as_told(pair: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a pair, whoever is asked."""
+    return {name: pair[name] for name in ("similarity", "duplicate", "judgedBy", "judgeReason", "explanation")}
+
+
+def test_a_judged_pair_is_told_alike_wherever_it_is_shown(firms: Organization, provider: LlmServer) -> None:
+    judge_by(provider, northern)
+    judge(firms)
+    here, explain = {"indexName": "firms"}, {"indexName": "firms", "explain": True}
+    pair = {"entityId": "1", "otherId": "2"}
+    first = as_told(duplicates(firms, 1)[2])
+    assert (first["judgedBy"], first["judgeReason"]) == (MODEL, "they look same")
+
+    listed = firms.call("GET", "/v1/duplicates", params=explain)["duplicates"]
+    upserted = firms.call("POST", "/v1/entity", params=explain, json=FIRMS[0])
+    batch = firms.call("POST", "/v1/entities/batch", params=here, json=FIRMS)
+    status = firms.call("GET", "/v1/entities/batch/status", params={"jobId": batch["jobId"], "explain": True})
+    group = firms.call("GET", "/v1/groups", params=here)["groups"][0]["groupId"]
+    evidence = firms.call("GET", f"/v1/groups/{group}", params=explain)["evidence"]
+    why = firms.call("GET", "/v1/groups/why", params={**here, **pair})
+    suggested = firms.call("GET", f"{HERE}/label-suggestions", params={"limit": 100})["suggestions"]
+
+    told = {
+        "list": [one for one in listed if {one["entityId"], one["duplicateId"]} == {"1", "2"}],
+        "upsert": [one for one in upserted["duplicates"] if one["id"] == 2],
+        "batch": [one for one in status["results"][0]["duplicates"] if one["id"] == 2],
+        "other side": [one for one in status["results"][1]["duplicates"] if one["id"] == 1],
+        "group": evidence,
+        "suggestion": [one for one in suggested if {one["entityId"], one["duplicateId"]} == {1, 2}],
+    }
+    assert {where: [as_told(one) for one in pairs] for where, pairs in told.items()} == {
+        where: [first] for where in told
+    }
+    assert {name: why[name] for name in first.keys() - {"duplicate"}} == {
+        name: first[name] for name in first.keys() - {"duplicate"}
+    }
+    link = why["chain"][0]
+    assert (link["similarity"], link["duplicate"], link["judgedBy"]) == (first["similarity"], True, MODEL)
+    answered = {one["id"]: one for one in batch["results"][0]["duplicates"]}
+    assert (answered[2]["judgedBy"], answered[2]["duplicate"]) == (MODEL, True)
+
+
 def test_the_budget_stops_it_without_an_error(firms: Organization, provider: LlmServer) -> None:
     judge_by(provider, northern)
 

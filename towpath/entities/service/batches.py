@@ -17,10 +17,11 @@ from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import ScalarFields, parse_entity
 from towpath.entities.params import BatchParams
 from towpath.entities.service.dynamic import index_for_write
+from towpath.entities.service.judgements import judges_of_partners
 from towpath.entities.store.indexes import find_index
 from towpath.entities.store.results import read_results
-from towpath.entities.types import ENTITY_BATCH, BatchStatus
-from towpath.entities.views import STATUS_PATH, batch_view, candidate_view, entity_answer
+from towpath.entities.types import ENTITY_BATCH, BatchStatus, Candidate
+from towpath.entities.views import STATUS_PATH, batch_view, candidate_views, entity_answer
 from towpath.jobs.params import params_of
 from towpath.jobs.rows import ref_of
 from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, UploadLimits
@@ -169,10 +170,15 @@ class BatchService:
                 index = None
             number = index.index_no if index else None
             rows = await read_results(connection, job.id, number, limit=limit, offset=offset)
+            judges = {}
+            if index is not None:
+                judges = await judges_of_partners(connection, index, {row.uid: row.partners for row in rows})
         results: list[dict[str, Any]] = []
-        for raw, partners in rows:
-            candidates = [candidate_view(index.config, row, explain=explain) for row in partners] if index else []
-            results.append(entity_answer(parse_json(raw), candidates))
+        for row in rows:
+            candidates: list[Candidate] = []
+            if index is not None:
+                candidates = candidate_views(index.config, row.uid, row.partners, judges, explain=explain)
+            results.append(entity_answer(parse_json(row.raw), candidates))
         return results
 
 

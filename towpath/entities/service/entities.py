@@ -26,7 +26,7 @@ from towpath.entities.store.records import (
     read_stored,
 )
 from towpath.entities.types import Candidate, EntityDuplicates, GroupPage, GroupView, PairPage
-from towpath.entities.views import candidate_view, group_view, pair_view
+from towpath.entities.views import candidate_views, group_view, pair_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +181,8 @@ class EntityService:
                 limit=limit,
                 offset=offset,
             )
-            judges = await judges_of_partners(connection, index, uid, partners)
-        candidates = [
-            candidate_view(index.config, partner, explain=explain, judge=judge)
-            for partner, judge in zip(partners, judges, strict=True)
-        ]
+            judges = await judges_of_partners(connection, index, {uid: partners})
+        candidates = candidate_views(index.config, uid, partners, judges, explain=explain)
         return EntityDuplicates(entity_id=entity_id, duplicates=candidates, total_duplicates=total)
 
     async def list_pairs(
@@ -311,7 +308,7 @@ async def _read_detail(
         limit=max_candidates,
         offset=0,
     )
-    judges = await judges_of_partners(connection, index, uid, partners)
+    judges = await judges_of_partners(connection, index, {uid: partners})
     group_uid = await group_store.find_group(connection, index.index_no, uid)
     groups: list[GroupView] = []
     if group_uid is not None:
@@ -319,10 +316,7 @@ async def _read_detail(
         groups = _group_views(rows)
     return EntityDetail(
         entity=parse_json(body),
-        candidates=[
-            candidate_view(index.config, partner, explain=True, judge=judge)
-            for partner, judge in zip(partners, judges, strict=True)
-        ],
+        candidates=candidate_views(index.config, uid, partners, judges, explain=True),
         total=total,
         group=groups[0] if groups else None,
     )

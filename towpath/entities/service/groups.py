@@ -18,7 +18,7 @@ from towpath.entities.group_types import GoldenRules, GoldenValue, GroupDetail, 
 from towpath.entities.judge_types import Judge
 from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.judgements import explain_by_judgement, read_judges
-from towpath.entities.service.labelling import pair_labels, read_constraints
+from towpath.entities.service.labelling import pair_labels, read_constraints, read_link_similarities
 from towpath.entities.service.matching import ModelCache, score_candidates
 from towpath.entities.store import groups as group_store
 from towpath.entities.store.golden import read_golden_rules, save_golden_rules
@@ -34,7 +34,7 @@ from towpath.entities.store.judgements import Pair
 from towpath.entities.store.labels import read_labels_around
 from towpath.entities.store.records import find_entity, read_stored
 from towpath.entities.types import Basis, PairView
-from towpath.entities.views import group_name, read_explanation, read_group_id
+from towpath.entities.views import group_name, read_explanation, read_group_id, shown_similarity
 
 MAX_LISTED = 1_000
 """Members of a group that are listed and looked at."""
@@ -191,7 +191,8 @@ class GroupService:
         pair = Candidates(np.array([low.uid]), np.array([high.uid]))
         scored = await score_candidates(connection, index, model, None, pair, keep_all=True)
         view.similarity = float(scored.similarity[0])
-        view.explanation = read_explanation(index.config, scored.bits[0].astype("<f4").tobytes(), view.similarity, None)
+        bits = scored.bits[0].astype("<f4").tobytes()
+        view.explanation = read_explanation(index.config, bits, view.similarity, basis=None, judge=None)
         shared = np.intersect1d(first.keys, second.keys)
         if not len(shared):
             view.reason = WhyReason.NO_SHARED_KEY
@@ -225,11 +226,12 @@ async def _explain_by_label(
     labels = await read_labels_around(connection, index.organization, index.name, [low.uid, high.uid])
     by_pair = {(label.left_uid, label.right_uid): label for label in labels}
     chain = find_label_chain(pair_labels(labels), low.uid, high.uid, sign)
+    similarity_of = await read_link_similarities(connection, index, chain)
     view.chain = [
         PairView(
             entity_id=by_pair[label.left, label.right].left_id,
             duplicate_id=by_pair[label.left, label.right].right_id,
-            similarity=float(label.duplicate),
+            similarity=similarity_of[label],
             duplicate=label.duplicate,
         )
         for label in chain
@@ -332,7 +334,7 @@ def _pair_view(
     return PairView(
         entity_id=str(ids.get(pair.left)),
         duplicate_id=str(ids.get(pair.right)),
-        similarity=pair.similarity if explain else round(pair.similarity, 6),
+        similarity=shown_similarity(pair.similarity, explain=explain),
         duplicate=pair.duplicate,
         explanation=read_explanation(index.config, pair.bits, pair.similarity, pair.basis, judge) if explain else None,
         **(judge.shown() if judge else {}),

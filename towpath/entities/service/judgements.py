@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from towpath.accounts.types import Principal
@@ -23,6 +22,7 @@ from towpath.entities.judge_types import (
     Standing,
 )
 from towpath.entities.service.deciding import decide_near
+from towpath.entities.service.labelling import read_link_similarities
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import judgements as store
@@ -40,7 +40,6 @@ from towpath.llm import Catalog
 MAX_AT_ONCE = 200
 """Judgements whose groups are decided before the answer; those of more are decided by the housekeeping."""
 MAY_BE_JUDGED = frozenset({Basis.JUDGED_SAME, Basis.JUDGED_DIFFERENT, Basis.ADDED})
-Row = TypeVar("Row", PairRow, PartnerRow)
 
 
 class JudgementService:
@@ -193,11 +192,20 @@ async def judges_of_rows(connection: Connection, index: Index, rows: Sequence[Pa
 
 
 async def judges_of_partners(
-    connection: Connection, index: Index, uid: int, partners: Sequence[PartnerRow]
-) -> list[Judge | None]:
-    """Return who has judged each of the pairs of an entity; None: nobody."""
-    judges = await read_judges(connection, index, [(uid, partner.uid, partner.basis) for partner in partners])
-    return [judges.get((min(uid, partner.uid), max(uid, partner.uid))) for partner in partners]
+    connection: Connection, index: Index, partners: Mapping[int, Sequence[PartnerRow]]
+) -> dict[Pair, Judge]:
+    """Return who has judged the pairs of some entities.
+
+    Args:
+        connection: A connection.
+        index: The generation.
+        partners: The candidates of each entity, by its uid.
+
+    Returns:
+        By the pair, the lower uid first.
+    """
+    pairs = [(uid, partner.uid, partner.basis) for uid, rows in partners.items() for partner in rows]
+    return await read_judges(connection, index, pairs)
 
 
 async def explain_by_judgement(connection: Connection, index: Index, view: WhyView, pair: Pair, sign: int) -> None:
@@ -217,13 +225,14 @@ async def explain_by_judgement(connection: Connection, index: Index, view: WhyVi
     pairs = [(link.left, link.right) for link in chain]
     judges = await store.read_judges(connection, index, pairs)
     ids = await read_ids(connection, index.index_no, sorted({uid for link in pairs for uid in link}))
+    similarity_of = await read_link_similarities(connection, index, chain)
     view.reason = WhyReason.JUDGEMENT
     view.chain = [
         PairView(
             # An entity that is gone may still link others by its labels.
             entity_id=_name(ids, link.left),
             duplicate_id=_name(ids, link.right),
-            similarity=float(link.duplicate),
+            similarity=similarity_of[link],
             duplicate=link.duplicate,
             **(judges[link.left, link.right].shown() if (link.left, link.right) in judges else {}),
         )

@@ -203,8 +203,7 @@ class Judging:
             try:
                 answer = await self._llm_gateway.ask(task.ref, params.model, prompt, repairs=0)
             except OutputInvalidError as error:
-                spent = self._llm_gateway.catalog.price(params.model, error.input_tokens, error.output_tokens)
-                _add_cost(asking.cost, spent, error.input_tokens, error.output_tokens)
+                _add_cost(asking.cost, error.usage.usd, error.usage.input_tokens, error.usage.output_tokens)
                 asking.failed = dict.fromkeys(places, (error.code, error.detail))
             except ModelError as error:
                 if error.retryable:

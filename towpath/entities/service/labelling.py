@@ -11,6 +11,7 @@ from towpath.db.engine import Connection
 from towpath.entities.domain.matching import Constraints, MatchModel, PairLabel
 from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.matching import score_candidates
+from towpath.entities.store.group_reads import read_member_pairs
 from towpath.entities.store.groups import add_labelled_pairs, find_missing_pairs, read_ids
 from towpath.entities.store.indexes import Index
 from towpath.entities.store.judgements import read_statements
@@ -71,3 +72,17 @@ async def add_missing_pairs(
     await add_labelled_pairs(
         connection, index.index_no, scored.left, scored.right, bits, similarity, model_version=index.model_version
     )
+
+
+async def read_link_similarities(
+    connection: Connection, index: Index, chain: Sequence[PairLabel]
+) -> dict[PairLabel, float]:
+    """Return the similarity of the pair of each statement of a chain, as the pair shows it everywhere.
+
+    Entities that were never a pair have none stored, nor has who is gone: theirs is what the statement says.
+    """
+    uids = sorted({uid for link in chain for uid in (link.left, link.right)})
+    stored = {
+        (pair.left, pair.right): pair.similarity for pair in await read_member_pairs(connection, index.index_no, uids)
+    }
+    return {link: stored.get((link.left, link.right), float(link.duplicate)) for link in chain}

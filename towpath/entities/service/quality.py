@@ -30,6 +30,7 @@ from towpath.entities.quality_types import (
     QualityView,
     SuggestedEntity,
 )
+from towpath.entities.service.judgements import read_judges
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.store import quality as store
 from towpath.entities.store.care import find_failed_settling
@@ -108,6 +109,10 @@ class QualityService:
             listed = [_listed(pair) for uids, pair in sorted(by_uids.items()) if uids not in labels]
             suggestions = await asyncio.to_thread(suggest, listed, index.config.duplicate_threshold, limit)
             uids = {uid for chosen in suggestions for uid in (chosen.pair.left_uid, chosen.pair.right_uid)}
+            suggested = [by_uids[_uids(chosen.pair)] for chosen in suggestions]
+            judges = await read_judges(
+                connection, index, [(pair.left_uid, pair.right_uid, pair.basis) for pair in suggested]
+            )
             bodies = {row.uid: row.body for row in await read_bodies(connection, index.index_no, sorted(uids))}
         entities = {uid: _suggested_entity(body) for uid, body in bodies.items()}
         return LabelSuggestions(
@@ -121,19 +126,25 @@ class QualityService:
                     duplicate=chosen.pair.duplicate,
                     reason=chosen.reason,
                     alike=chosen.alike,
-                    # Without a label, only the pairs around it can have moved it.
+                    # Without a label or a judgement, only the pairs around it can have moved it.
                     explanation=read_explanation(
                         index.config,
-                        by_uids[chosen.pair.left_uid, chosen.pair.right_uid].bits,
+                        by_uids[_uids(chosen.pair)].bits,
                         chosen.pair.similarity,
-                        by_uids[chosen.pair.left_uid, chosen.pair.right_uid].basis or Basis.GROUP,
+                        by_uids[_uids(chosen.pair)].basis or Basis.GROUP,
+                        judges.get(_uids(chosen.pair)),
                     ),
                     entity=entities[chosen.pair.left_uid],
                     other=entities[chosen.pair.right_uid],
+                    **(judges[_uids(chosen.pair)].shown() if _uids(chosen.pair) in judges else {}),
                 )
                 for chosen in suggestions
             ],
         )
+
+
+def _uids(pair: ListedPair) -> tuple[int, int]:
+    return pair.left_uid, pair.right_uid
 
 
 def _listed(pair: SampledPair) -> ListedPair:

@@ -12,16 +12,18 @@ from towpath.db.engine import Connection, Database, is_away
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import Draft, Entity, ScalarFields, make_draft
 from towpath.entities.group_types import Cause
+from towpath.entities.judge_types import Judge
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_near
 from towpath.entities.service.dynamic import index_for_write
+from towpath.entities.service.judgements import judges_of_partners
 from towpath.entities.service.matching import ModelCache, close_gaps, score_candidates, store_scores
 from towpath.entities.service.naming import Reason
 from towpath.entities.store.indexes import Index, add_entities
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PartnerRow, read_partners
 from towpath.entities.store.records import Stored, StoredEntities, write_drafts
-from towpath.entities.views import candidate_view, entity_answer
+from towpath.entities.views import candidate_views, entity_answer
 
 Answer = TypeVar("Answer")
 
@@ -145,8 +147,9 @@ class UpsertService:
             [draft for draft in drafts if isinstance(draft, Draft)],
             limit=max(upsert.limit for upsert in upserts),
         )
+        judges = await judges_of_partners(connection, index, partners)
         return [
-            _result(upsert, index, partners.get(draft.uid, [])) if isinstance(draft, Draft) else draft
+            _result(upsert, index, draft, partners, judges) if isinstance(draft, Draft) else draft
             for upsert, draft in zip(upserts, drafts, strict=True)
         ]
 
@@ -182,9 +185,15 @@ def _draft(upsert: Upsert[Answer], index: Index) -> Draft | BadInputError:
         return error
 
 
-def _result(upsert: Upsert[Answer], index: Index, partners: Sequence[PartnerRow]) -> UpsertResult:
-    rows = partners[: upsert.limit]
-    candidates = [candidate_view(index.config, partner, explain=upsert.explain) for partner in rows]
+def _result(
+    upsert: Upsert[Answer],
+    index: Index,
+    draft: Draft,
+    partners: Mapping[int, Sequence[PartnerRow]],
+    judges: Mapping[tuple[int, int], Judge],
+) -> UpsertResult:
+    rows = partners.get(draft.uid, [])[: upsert.limit]
+    candidates = candidate_views(index.config, draft.uid, rows, judges, explain=upsert.explain)
     fields = ScalarFields()
     fields.see(upsert.entity)
     left_out = fields.left_out(index.config) if index.dynamic else None

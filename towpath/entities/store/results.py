@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
@@ -12,13 +13,21 @@ from towpath.jobs.domain import Outcome
 from towpath.jobs.store.staging import load_page
 
 PARTNERS_AN_ENTITY = 100
-Result = tuple[bytes, list[PartnerRow]]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """A finished entity: its JSON as it was sent, and the stored candidates, best first."""
+
+    uid: int
+    raw: bytes
+    partners: list[PartnerRow]
 
 
 async def read_results(
     connection: Connection, job_id: UUID, index_no: int | None, *, limit: int, offset: int
-) -> list[Result]:
-    """Return a page of finished entities: the JSON as it was sent, and the stored candidates, best first.
+) -> list[BatchResult]:
+    """Return a page of finished entities.
 
     Args:
         connection: In the caller's transaction.
@@ -30,7 +39,7 @@ async def read_results(
     cursor = await connection.execute(
         "SELECT page, outcomes FROM job_pages WHERE job_id = %s ORDER BY page", (job_id,), binary=True
     )
-    results: list[Result] = []
+    results: list[BatchResult] = []
     for number, outcomes in await cursor.fetchall():
         finished = np.flatnonzero(np.isin(np.frombuffer(outcomes, dtype=np.uint8), _FINISHED))
         selected = finished[offset : offset + limit - len(results)]
@@ -42,7 +51,8 @@ async def read_results(
                 {} if index_no is None else await read_partners(connection, index_no, uids, limit=PARTNERS_AN_ENTITY)
             )
             results += [
-                (page.lines[place], partners.get(uid, [])) for place, uid in zip(selected.tolist(), uids, strict=True)
+                BatchResult(uid, page.lines[place], partners.get(uid, []))
+                for place, uid in zip(selected.tolist(), uids, strict=True)
             ]
         if len(results) >= limit:
             break

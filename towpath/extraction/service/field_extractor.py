@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from towpath.core.errors import ErrorCode, JobFaultError, ModelError, TowpathError
+from towpath.core.usage import Usage
 from towpath.documents.types import PageContent
 from towpath.extraction.domain.asking import (
     PART_CHARACTERS,
@@ -60,7 +61,7 @@ class FieldExtractor:
         self._params = params
         self._opened = opened
         self._schema = params.schema_ or {}
-        self.spent = Answer(data={})
+        self.spent = Usage()
         self.warnings: list[JobWarning] = []
 
     async def extract(self, pages: Sequence[PageContent]) -> Extracted:
@@ -196,9 +197,7 @@ class FieldExtractor:
     async def _ask(self, prompt: Prompt) -> dict[str, Any]:
         bypass = self._params.options.bypass_cache
         answer = await self._llm_gateway.ask(self._ref, self._params.llm, prompt, bypass=bypass)
-        self.spent.usd += answer.usd
-        self.spent.input_tokens += answer.input_tokens
-        self.spent.output_tokens += answer.output_tokens
+        self.spent += answer.usage
         return answer.data
 
 

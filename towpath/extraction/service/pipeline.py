@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import Any
 
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TowpathError
+from towpath.core.usage import Usage
 from towpath.core.word_ranking import rank
 from towpath.db.engine import Connection, Database
 from towpath.documents.kinds import detect_kind
@@ -53,7 +54,6 @@ from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
 from towpath.llm.gateway import LlmGateway
-from towpath.llm.types import Answer
 from towpath.webhooks.store.deliveries import queue_review
 
 FORMAT = "1"
@@ -290,7 +290,7 @@ class ExtractionPipeline:
         form = build_class_schema([name for name, _ in nearest])
         answer = await ask_model(self._llm_gateway, ref, params, build_class_prompt(pages, options, form))
         async with self._database.transaction() as connection:
-            await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(answer))
+            await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(answer.usage))
             await add_warnings(connection, ref, warn_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))
         data = answer.data
         return {
@@ -332,8 +332,8 @@ async def _record_read(connection: Connection, ref: JobRef, key: str, pages: int
     await job_store.record_chunk(connection, ref, key, change, fraction=fraction, phase="read")
 
 
-def _cost_of(answer: Answer) -> Cost:
-    return Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+def _cost_of(usage: Usage) -> Cost:
+    return Cost(usd=usage.usd, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 
 
 def _rank_classes(options: Sequence[ClassificationOption], pages: Sequence[PageContent]) -> list[tuple[str, float]]:

@@ -47,6 +47,27 @@ Watch = Callable[["Pool"], None]
 
 
 @dataclass(slots=True)
+class Outcome:
+    """What became of a request.
+
+    Attributes:
+        size: Its bytes.
+        tokens: What it took; None: that is not known.
+        is_answered: Whether it was answered with success.
+        is_refused: Whether it was one too many for the provider.
+        hold: The provider asks all to wait so many seconds.
+        room: What its headers leave room for.
+    """
+
+    size: int = 0
+    tokens: float | None = None
+    is_answered: bool = False
+    is_refused: bool = False
+    hold: float | None = None
+    room: Room | None = None
+
+
+@dataclass(slots=True)
 class Waiter:
     """A request that waits."""
 
@@ -159,45 +180,29 @@ class Pool:
             if waits is not None:
                 waits.waiting -= 1
 
-    def leave(
-        self,
-        organization: str,
-        permit: Permit,
-        *,
-        size: int,
-        tokens: float | None = None,
-        is_answered: bool = False,
-        is_refused: bool = False,
-        hold: float | None = None,
-        room: Room | None = None,
-    ) -> None:
+    def leave(self, organization: str, permit: Permit, outcome: Outcome) -> None:
         """Note that a request is over.
 
         Args:
             organization: Whose.
             permit: What `enter` gave.
-            size: Its bytes.
-            tokens: What it took; None: that is not known.
-            is_answered: Whether it was answered with success.
-            is_refused: Whether it was one too many for the provider.
-            hold: The provider asks all to wait so many seconds.
-            room: What its headers leave room for.
+            outcome: What became of it.
         """
         place = self.places[organization]
         place.busy -= 1
-        self._answered += is_answered
-        self._refused += is_refused
-        if tokens is not None:
-            place.settled += tokens - permit.tokens
-            place.used += tokens
-            if size and is_answered:
-                self._tokens_a_byte += LEARN_STEP * (tokens / size - self._tokens_a_byte)
-        if room is not None:
-            self._room = room
-        if hold:
-            self.hold_until = max(self.hold_until, time.monotonic() + hold)
-            self._hold_wanted = max(self._hold_wanted, hold)
-        if hold or is_refused or place.busy >= place.slots:
+        self._answered += outcome.is_answered
+        self._refused += outcome.is_refused
+        if outcome.tokens is not None:
+            place.settled += outcome.tokens - permit.tokens
+            place.used += outcome.tokens
+            if outcome.size and outcome.is_answered:
+                self._tokens_a_byte += LEARN_STEP * (outcome.tokens / outcome.size - self._tokens_a_byte)
+        if outcome.room is not None:
+            self._room = outcome.room
+        if outcome.hold:
+            self.hold_until = max(self.hold_until, time.monotonic() + outcome.hold)
+            self._hold_wanted = max(self._hold_wanted, outcome.hold)
+        if outcome.hold or outcome.is_refused or place.busy >= place.slots:
             self._knock()
         self._dispatch()
 

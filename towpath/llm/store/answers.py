@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from psycopg.types.json import Json
 
+from towpath.core.usage import Usage
 from towpath.db.engine import Connection, Database
 from towpath.llm.types import Answer, Prompt
 
@@ -48,7 +49,7 @@ async def find_answer(
         return None
     answer = Answer.model_validate(row[2])
     if (row[0], row[1]) != (job_id, attempt):
-        answer.cached, answer.usd, answer.input_tokens, answer.output_tokens = True, 0.0, 0, 0
+        answer.cached, answer.usage = True, Usage()
     return answer
 
 
