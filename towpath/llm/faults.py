@@ -62,11 +62,11 @@ def _translate(model: str, error: Exception) -> ModelError:
     return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])
 
 
-def _own(error: BaseException) -> TowpathError | None:
+def _own(error: BaseException) -> ModelError | None:
     """Return an error of ours that a request has ended with: the SDKs take it for one of the connection."""
-    while error.__cause__ is not None and not isinstance(error, TowpathError):
+    while error.__cause__ is not None and not isinstance(error, ModelError):
         error = error.__cause__
-    return error if isinstance(error, TowpathError) else None
+    return error if isinstance(error, ModelError) else None
 
 
 def _root(error: BaseException) -> BaseException:

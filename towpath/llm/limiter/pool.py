@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from towpath.core.errors import RateLimitedError, UnavailableError
+from towpath.core.errors import RateLimitedError
 from towpath.jobs.waits import CURRENT_WAITS, ActivityWaits
 from towpath.llm.limiter.headers import Room
 from towpath.llm.limiter.ledger import Ledger
@@ -155,8 +155,7 @@ class Pool:
             size: Its bytes.
 
         Raises:
-            RateLimitedError: It would wait longer than a worker should; the error says how long.
-            UnavailableError: The process ends.
+            RateLimitedError: It would wait longer than a worker should, or the worker stops; the error says how long.
         """
         if self._closed:
             raise _stopping()
@@ -428,5 +427,5 @@ class Pool:
         return WaitReason.RATE if place.is_metered and place.busy < place.slots else WaitReason.CALLS
 
 
-def _stopping() -> UnavailableError:
-    return UnavailableError("the worker stops; another one goes on", retry_after=1)
+def _stopping() -> RateLimitedError:
+    return RateLimitedError("the worker stops; another one goes on", retry_after=1)
