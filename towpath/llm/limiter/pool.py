@@ -225,7 +225,10 @@ class Pool:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         try:
-            await self._ledger.exchange(self.key, Report(self._holder), self._budget)
+            report = await self._report()
+            for demand in report.demands.values():
+                demand.busy = demand.waiting = demand.peak = 0
+            await self._ledger.exchange(self.key, report, self._budget)
         except Exception as error:
             logger.debug("what this process held of %s ends by itself: %s", self.key.provider, error)
 
