@@ -26,7 +26,8 @@ MAX_FILES = 20
 
 
 def _view(row: AttachmentRow) -> dict[str, Any]:
-    return row.model_dump(mode="json", include={"id", "filename", "media_type", "mode", "size_bytes", "sha256"})
+    shown = row.model_dump(mode="json", include={"id", "filename", "media_type", "mode", "size_bytes", "sha256"})
+    return {**shown, "extraction_kind": row.mode}
 
 
 async def _read(

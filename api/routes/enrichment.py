@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from towpath.accounts.service.keys import get_key
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
@@ -35,7 +36,8 @@ Single = TypeVar("Single", bound=SingleBody)
 @router.get("/api/enrichment/options", summary="Models, languages, strategies")
 async def options(state: State, caller: Reader) -> dict[str, Any]:
     """What a start can name; a model without `is_available` needs a key that is not set."""
-    return list_options(state.catalog, caller.organization)
+    key = None if caller.key_id is None else await get_key(state.accounts, caller.organization, caller.key_id)
+    return list_options(state.catalog, caller, key_name=None if key is None else key.name)
 
 
 @router.post("/api/single/enrich/stream", summary="Enrich one entity", openapi_extra=body_of(SingleBody))

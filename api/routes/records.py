@@ -18,7 +18,7 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.http.webhook_fields import read_start
-from towpath.core.values import Moment
+from towpath.core.values import EMPTY_IS_ABSENT, Moment
 from towpath.enrichment.bodies import BatchIds, MergeBody
 from towpath.enrichment.service import records
 from towpath.enrichment.service.starts import draft_merge
@@ -28,20 +28,26 @@ from towpath.enrichment.types import RecordFilter, SortBy
 router = APIRouter(tags=["records"], route_class=ApiRoute)
 
 MERGE_SECONDS = 300.0
+PAGE_SIZE = 20
+Page = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100_000, description="From 1, the default.")]
+PageSize = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100, description="20 by default.")]
+Limit = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100, description="The same as page_size.")]
 
 
 def record_filter(
     request: Request,
-    type: Literal["enrichment", "fusion"] | None = None,
-    model: str | None = None,
-    success: bool | None = None,
-    search: Annotated[str | None, Query(max_length=200)] = None,
-    entity_id: UUID | None = None,
-    job_id: UUID | None = None,
-    origin: str | None = None,
-    since: Moment | None = None,
+    type: Annotated[Literal["enrichment", "fusion"] | None, EMPTY_IS_ABSENT] = None,
+    model: Annotated[str | None, EMPTY_IS_ABSENT] = None,
+    success: Annotated[bool | None, EMPTY_IS_ABSENT] = None,
+    search: Annotated[str | None, EMPTY_IS_ABSENT, Query(max_length=200)] = None,
+    entity_id: Annotated[UUID | None, EMPTY_IS_ABSENT] = None,
+    job_id: Annotated[UUID | None, EMPTY_IS_ABSENT] = None,
+    origin: Annotated[str | None, EMPTY_IS_ABSENT] = None,
+    since: Annotated[Moment | None, EMPTY_IS_ABSENT] = None,
     include_deleted: bool = False,
-    capabilities: Annotated[str | None, Query(description="Taken, and without effect: records have none.")] = None,
+    capabilities: Annotated[
+        str | None, EMPTY_IS_ABSENT, Query(description="Taken, and without effect: records have none.")
+    ] = None,
 ) -> RecordFilter:
     """Return the filters of the query string."""
     if capabilities is not None:
@@ -57,9 +63,9 @@ async def list_all(
     state: State,
     caller: Reader,
     filters: Filters,
-    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
-    page_size: Annotated[int | None, Query(ge=1, le=100)] = None,
-    limit: Annotated[int | None, Query(ge=1, le=100, description="The same as page_size.")] = None,
+    page: Page = None,
+    page_size: PageSize = None,
+    limit: Limit = None,
     sort_by: SortBy = "created_at",
     sort_order: Literal["asc", "desc"] = "desc",
 ) -> dict[str, Any]:
@@ -68,8 +74,8 @@ async def list_all(
         state.enrichment,
         caller.organization,
         filters,
-        page=page,
-        page_size=page_size or limit or 20,
+        page=page or 1,
+        page_size=page_size or limit or PAGE_SIZE,
         sort_by=sort_by,
         ascending=sort_order == "asc",
     )
@@ -82,9 +88,12 @@ async def stats(state: State, caller: Reader) -> dict[str, Any]:
 
 
 @router.get("/api/records/jobs", summary="Records by job")
-async def by_job(state: State, caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> dict[str, Any]:
-    """The newest jobs that have records."""
-    return await records.list_by_job(state.enrichment, caller.organization, limit=limit)
+async def by_job(
+    state: State, caller: Reader, page: Page = None, page_size: PageSize = None, limit: Limit = None
+) -> dict[str, Any]:
+    """The jobs that have records, newest first."""
+    size = page_size or limit or PAGE_SIZE
+    return await records.list_by_job(state.enrichment, caller.organization, page=page or 1, page_size=size)
 
 
 @router.get(

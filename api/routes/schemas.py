@@ -77,12 +77,15 @@ async def restore_saved(state: State, caller: Editor, schema_id: UUID) -> dict[s
     return await schemas.restore_schema(state.enrichment, caller.organization, schema_id)
 
 
-async def _generate(request: Request, state: AppState, caller: Principal, idempotency_key: str | None) -> StartedJob:
+async def _generate(
+    request: Request, state: AppState, caller: Principal, idempotency_key: str | None
+) -> tuple[StartedJob, GenerateBody]:
     body, digest, webhook = await read_start(request, state, GenerateBody)
     draft = draft_generation(state.enrichment, body)
-    return await start_job(
+    started = await start_job(
         request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
     )
+    return started, body
 
 
 @router.post("/generate/stream", summary="Make a schema from samples", openapi_extra=body_of(GenerateBody))
@@ -90,7 +93,7 @@ async def generate_stream(
     request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The structure is read from the samples; the model words it. Events are at `/api/llm/stream/{job_id}`."""
-    return (await _generate(request, state, caller, idempotency_key)).response
+    return (await _generate(request, state, caller, idempotency_key))[0].response
 
 
 @router.post("/generate/sync", summary="Make a schema from samples and wait", openapi_extra=body_of(GenerateBody))
@@ -98,7 +101,8 @@ async def generate_sync(
     request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Answers the schema itself."""
-    return await _wait(state, caller, await _generate(request, state, caller, idempotency_key))
+    started, body = await _generate(request, state, caller, idempotency_key)
+    return await _wait(state, caller, started, seconds=body.timeout_seconds)
 
 
 async def _edit(
@@ -129,6 +133,6 @@ async def prompt_sync(
     return await _wait(state, caller, await _edit(request, state, caller, schema_id, idempotency_key))
 
 
-async def _wait(state: AppState, caller: Principal, started: StartedJob) -> Response:
-    result = await wait_for_task(state.db, state.events, caller.organization, started.id, seconds=SYNC_SECONDS)
+async def _wait(state: AppState, caller: Principal, started: StartedJob, *, seconds: float = SYNC_SECONDS) -> Response:
+    result = await wait_for_task(state.db, state.events, caller.organization, started.id, seconds=seconds)
     return json_answer({"success": True, "job_id": str(started.id), **result})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 
@@ -14,6 +14,21 @@ class Strict(BaseModel):
     """Base of bodies in which an unknown field is a mistake: it is refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class EmptyIsAbsent(BaseModel):
+    """Base of bodies whose clients send what a person has left empty: null or "" in an optional field is no value."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, members: Any) -> Any:
+        if not isinstance(members, dict):
+            return members
+        optional = set()
+        for name, field in cls.model_fields.items():
+            if not field.is_required():
+                optional |= {name, _wire_name(name, field)}
+        return {name: value for name, value in members.items() if name not in optional or value not in (None, "")}
 
 
 class Lenient(BaseModel):

@@ -43,6 +43,8 @@ def _iso(value: Any) -> Any:
 
 Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(lambda moment: clamp_time(moment))]
 """A time that a client gives: ISO 8601, in UTC from here on."""
+EMPTY_IS_ABSENT = BeforeValidator(lambda value: None if value == "" else value)
+"""For an optional query parameter: forms and low-code tools send those that a person has left empty."""
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET)]
 """How many entries of a list to pass over."""
 

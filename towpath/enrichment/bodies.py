@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from towpath.core.bodies import Strict
+from towpath.core.bodies import EmptyIsAbsent, Strict
+from towpath.core.languages import LANGUAGES
 from towpath.core.values import NUMBER
 from towpath.enrichment.types import Strategy, read_if_text
 from towpath.llm.types import MODEL_KEY_FORM
@@ -26,13 +27,26 @@ from towpath.webhooks.types import WebhookFields
 MAX_ENTITIES = 10_000
 MAX_MODELS = 10
 MAX_LANGUAGES = 20
+PROFILE_LIMITS = {"max_models_per_enrichment": MAX_MODELS, "max_languages": MAX_LANGUAGES}
+"""The bounds of every start, in the words of clients."""
 AUTO = "auto"
 ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
 LANGUAGE_FORM = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM)]
 
 
-class Body(Strict):
+def known_language(language: str) -> str:
+    """Return a language that texts can be asked for; a region may stand behind it.
+
+    Raises:
+        ValueError: There is no such language among those that `options` lists.
+    """
+    if language.partition("-")[0] not in LANGUAGES:
+        raise ValueError(f"{language} is none of the languages of GET /api/enrichment/options")
+    return language
+
+
+class Body(Strict, EmptyIsAbsent):
     """Base of request bodies."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -43,7 +57,9 @@ class EnrichmentOptions(Body, WebhookFields):
 
     schema_id: UUID | None = None
     target_schema: dict[str, Any] | None = None
-    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MAX_MODELS)] = Field(default=[AUTO])
+    models: Annotated[list[ModelKey | Literal["auto"]], Field(min_length=1, max_length=MAX_MODELS)] = Field(
+        default=[AUTO]
+    )
     strategy: Strategy = Strategy.AUTO
     arbitration_model: ModelKey | None = None
     classification_model: ModelKey | None = None
@@ -58,17 +74,10 @@ class EnrichmentOptions(Body, WebhookFields):
         default=None, description="No call is begun beyond this."
     )
 
-    @field_validator("models", "attachment_ids", mode="before")
-    @classmethod
-    def _none_is_default(cls, value: Any, info: Any) -> Any:
-        if value:
-            return value
-        return [AUTO] if info.field_name == "models" else []
-
     @field_validator("languages")
     @classmethod
-    def _each_once(cls, languages: list[str]) -> list[str]:
-        return list(dict.fromkeys(languages))
+    def _known_ones_once(cls, languages: list[str]) -> list[str]:
+        return list(dict.fromkeys(known_language(language) for language in languages))
 
     @model_validator(mode="after")
     def _require_exactly_one_schema(self) -> EnrichmentOptions:
@@ -153,20 +162,22 @@ class MergeBody(Body, WebhookFields):
     database_sync: StrictBool = True
 
 
-class HoldAnswer(Strict):
+class HoldAnswer(Strict, EmptyIsAbsent):
     """What a person answers to a question that a job waits with."""
 
-    option_ids: list[str] = Field(default=[])
+    option_ids: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=20)] = Field(
+        default=[], description="Of the options of the question, those that hold."
+    )
     text: str | None = Field(default=None, max_length=4000)
 
 
-class ContinueBody(Strict):
+class ContinueBody(Strict, EmptyIsAbsent):
     """Lets a paused job go on."""
 
     answers: dict[str, HoldAnswer] = Field(default={})
 
 
-class FetchAuth(Strict):
+class FetchAuth(Strict, EmptyIsAbsent):
     """Credentials for one fetch; they are not stored."""
 
     auth_type: Literal["none", "bearer", "api_key", "basic"] = "none"
@@ -177,7 +188,7 @@ class FetchAuth(Strict):
     basic_password: str | None = Field(default=None, repr=False)
 
 
-class FetchBody(Strict):
+class FetchBody(Strict, EmptyIsAbsent):
     """Where entities are read from."""
 
     url: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -239,6 +250,16 @@ class GenerateBody(Body, WebhookFields):
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     language: Language = "en"
     sample_commonality_threshold: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.5
+    extra_instructions: Annotated[str, Field(max_length=4000)] | None = Field(
+        default=None, description="What the model is told besides."
+    )
+    generation_strategy: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None, description="Taken, and without effect: the structure is read from the samples."
+    )
+    generate_semantic_ids: StrictBool = Field(default=False, description="Taken, and without effect.")
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600), NUMBER] = Field(
+        default=300, description="How long a call that waits does so."
+    )
 
 
 class PromptBody(Body, WebhookFields):

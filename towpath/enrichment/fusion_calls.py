@@ -70,7 +70,8 @@ async def fuse_results(
         if winner is not None:
             decisions[conflict.path] = winner
     arbitrated = arbitrate(fused, decisions, model=arbiter)
-    arbitrated.cost_usd = answer.usd
-    outcome = {"success": True, "decisions": decisions, "fallback_to_rule_based": False, "cost_usd": answer.usd}
+    cost = {"cost_usd": answer.usd, "input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens}
+    arbitrated = arbitrated.model_copy(update=cost)
+    outcome = {"success": True, "decisions": decisions, "fallback_to_rule_based": False, **cost}
     await emit(LlmEvent.ARBITRATION_COMPLETED, {**outcome, "error_message": None})
     return arbitrated, []

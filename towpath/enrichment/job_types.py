@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from towpath.core.queues import Queue
 from towpath.enrichment.params import EditParams, EnrichmentParams, GenerationParams, MergeParams, RetryParams
-from towpath.enrichment.service.results import load_batch_result, load_single_result
+from towpath.enrichment.service.results import load_batch_result, load_schema_result, load_single_result
 from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
@@ -84,7 +84,14 @@ JOB_TYPES = (
         events=replace(EVENTS, has_summary=True),
     ),
     _describe(EXPERTISE_RETRY, "Expertise retry", RetryParams, "record_id", "retry_domains"),
-    _describe(SCHEMA_GENERATION, "Schema generation", GenerationParams, "model", "generate_schema"),
-    _describe(SCHEMA_EDIT, "Schema edit", EditParams, "schema_name", "edit_schema"),
+    _describe(
+        SCHEMA_GENERATION,
+        "Schema generation",
+        GenerationParams,
+        "model",
+        "generate_schema",
+        load_result=load_schema_result,
+    ),
+    _describe(SCHEMA_EDIT, "Schema edit", EditParams, "schema_name", "edit_schema", load_result=load_schema_result),
     _describe(FUSION_MERGE, "Fusion merge", MergeParams, "schema_name", "merge_records"),
 )

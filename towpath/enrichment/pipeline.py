@@ -15,7 +15,15 @@ from towpath.enrichment.domain.prompts import classification_prompt, note_of
 from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, merge_parts, record_id
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
-from towpath.enrichment.records import enrichment_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.records import (
+    call_usage,
+    enrichment_record,
+    fusion_record,
+    merged_result,
+    result_of,
+    result_view,
+    show_call,
+)
 from towpath.enrichment.store.records import load_job_records, write_records
 from towpath.enrichment.types import (
     MIN_SKIP_CONFIDENCE,
@@ -70,10 +78,12 @@ class EntityEnrichment:
             JobNotActiveError: The job has ended.
         """
         await self._load_results()
-        await self._begin()
+        if not self.context.plan.single:
+            await self._emit([self._event(LlmEvent.ENTITY_STARTED, "started", {"entity_label": self._label})])
         self.note = self.context.note
         if not await self._is_of_type():
             return
+        await self._begin_models()
         await run_all([self._ask_model(model) for model in self.context.plan.models if model not in self.results])
         fused = await self._fuse()
         await self._end(fused)
@@ -106,14 +116,15 @@ class EntityEnrichment:
             if is_complete or (row.success and not row.partial_success):
                 self.results[model] = result_of(row)
 
-    async def _begin(self) -> None:
-        events = []
-        if not self.context.plan.single:
-            events.append(self._event(LlmEvent.ENTITY_STARTED, "started", {"entity_label": self._label}))
+    async def _begin_models(self) -> None:
+        """Tell which models are asked now, once the type is checked: what has begun also comes to an end."""
         self.running = [model for model in self.context.plan.models if model not in self.results]
-        for model in self.running:
-            events.append(self._event(LlmEvent.MODEL_STARTED, f"{model}:started", {"model": model}, current=model))
-        await self._emit(events)
+        await self._emit(
+            [
+                self._event(LlmEvent.MODEL_STARTED, f"{model}:started", {"model": model}, current=model)
+                for model in self.running
+            ]
+        )
 
     async def _is_of_type(self) -> bool:
         """Return whether an entity of a batch is of the schema's type; one that is not is left out, without a wait."""
@@ -220,16 +231,15 @@ class EntityEnrichment:
             "completed_expertises": len(parts),
             "total_expertises": total,
             "success": part.success,
-            "error_message": part.error_message,
-            "cost_usd": part.cost_usd,
+            **call_usage(part),
         }
         return self._event(LlmEvent.EXPERTISE_COMPLETED, f"{model}:{part.key}", data, current=model)
 
     async def _store_result(self, result: ModelResult) -> None:
         ref, plan = self.context.ref, self.context.plan
         cost = Cost(usd=result.cost_usd, input_tokens=result.input_tokens, output_tokens=result.output_tokens)
-        breakdown = [part.model_dump(mode="json", exclude={"result"}) for part in result.expertises]
-        data = {**result_view(result), "cancelled": False, "expertise_breakdown": breakdown}
+        breakdown = [show_call(part.model_dump(mode="json", exclude={"result"})) for part in result.expertises]
+        data = {**result_view(result), "expertise_breakdown": breakdown}
         event = self._event(LlmEvent.MODEL_COMPLETED, f"{result.model}:completed", data, current=result.model)
 
         async def write(connection: Connection) -> None:
@@ -266,6 +276,7 @@ class EntityEnrichment:
             bypass=plan.bypass_cache,
         )
         record = record_id(ref.job_id, self.index, "fusion")
+        milliseconds = int((time.monotonic() - started) * 1000)
         row = fusion_record(
             ref,
             plan,
@@ -274,7 +285,7 @@ class EntityEnrichment:
             fused,
             record=record,
             sources=sources,
-            milliseconds=int((time.monotonic() - started) * 1000),
+            milliseconds=milliseconds,
         )
         data = {
             "success": True,
@@ -282,6 +293,9 @@ class EntityEnrichment:
             "conflict_report": fused.report.model_dump(mode="json"),
             "record_id": str(record),
             "cost_usd": fused.cost_usd,
+            "input_tokens": fused.input_tokens,
+            "output_tokens": fused.output_tokens,
+            "processing_time_ms": milliseconds,
             "validation_warnings": fused.warnings,
             "error_message": None,
         }

@@ -95,6 +95,8 @@ def fusion_record(
         fusion=fused.model_dump(mode="json", exclude={"merged"}),
         fusion_sources=list(sources),
         cost_usd=fused.cost_usd or 0.0,
+        input_tokens=fused.input_tokens,
+        output_tokens=fused.output_tokens,
         processing_time_ms=milliseconds,
     )
 
@@ -121,26 +123,37 @@ def result_of(row: RecordRow) -> ModelResult:
     )
 
 
-def result_view(result: ModelResult, *, with_usage: bool = True) -> dict[str, Any]:
-    """Return a model's result as events and answers show it.
-
-    Args:
-        result: The result.
-        with_usage: Whether tokens and time are shown too.
-    """
-    usage = {
-        "input_tokens": result.input_tokens,
-        "output_tokens": result.output_tokens,
-        "processing_time_ms": result.processing_time_ms,
-    }
+def result_view(result: ModelResult) -> dict[str, Any]:
+    """Return a model's result as events and answers show it."""
     return {
         "model": result.model,
         "success": result.success,
         "partial_success": result.partial_success,
+        "cancelled": result.cancelled,
         "result": result.result,
         "record_id": str(result.record_id),
         "cost_usd": result.cost_usd,
-        **(usage if with_usage else {}),
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "processing_time_ms": result.processing_time_ms,
         "error_message": result.error_message,
         "error_code": result.code,
+    }
+
+
+def show_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what became of one call, as it is stored, in the words of all other results."""
+    milliseconds = round(1000 * (call.get("seconds") or 0.0))
+    return {**call, "error_code": call.get("code"), "processing_time_ms": milliseconds}
+
+
+def call_usage(part: ExpertiseResult) -> dict[str, Any]:
+    """Return what one call took, and why it has failed, as the event of its end shows it."""
+    return {
+        "error_message": part.error_message,
+        "error_code": part.code,
+        "cost_usd": part.cost_usd,
+        "input_tokens": part.input_tokens,
+        "output_tokens": part.output_tokens,
+        "processing_time_ms": round(1000 * part.seconds),
     }

@@ -258,7 +258,9 @@ class Fusion(BaseModel):
     method: Literal["rule_based", "llm"] = "rule_based"
     arbitration_model: str | None = None
     warnings: list[str] = []
-    cost_usd: float | None = None
+    cost_usd: float | None = Field(default=None, description="What its arbiter was paid; none: there was none.")
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 SortBy = Literal["created_at", "entity_name", "model_composite_key", "cost_usd", "success"]

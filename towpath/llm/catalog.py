@@ -8,6 +8,7 @@ from typing import Any
 
 from towpath.core.errors import BadInputError
 from towpath.core.usage import Usage
+from towpath.llm.capabilities import can_be_asked, find_capabilities
 from towpath.llm.types import (
     LOCAL_LLM,
     LOCAL_PROVIDER,
@@ -24,7 +25,10 @@ PREFERRED = (
     "google::gemini-2.5-flash",
     "deepseek::deepseek-chat",
 )
-NOT_FOR_TEXT = re.compile(r"embed|whisper|tts|audio|realtime|image|dall|moderation|transcribe|sora|ft:|rerank")
+NOT_FOR_TEXT = re.compile(
+    r"embed|whisper|tts|audio|realtime|image|dall|moderation|transcribe|sora|ft:|rerank|live|nano-banana|computer-use"
+    r"|robotics|omni-|turbo-instruct|^(ada|babbage|curie|davinci|text)(-|$)"
+)
 
 
 class Catalog:
@@ -60,7 +64,9 @@ class Catalog:
         if known.models is not None:
             if name not in known.models:
                 raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
-        elif known.prices is not None and self._find_price(known.prices, name) is None:
+        elif known.prices is not None and (
+            not can_be_asked(known.prices, name) or self._find_price(known.prices, name) is None
+        ):
             raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
 
     def choose(self, model: str | None, *, default: str) -> str:
@@ -145,16 +151,23 @@ class Catalog:
             available = known.key is not None or known.prices is None
             by_id = {}
             if known.prices is not None:
-                by_id = {model.id: model for model in self._snapshot(known.prices) if not NOT_FOR_TEXT.search(model.id)}
+                by_id = {
+                    model.id: model
+                    for model in self._snapshot(known.prices)
+                    if not NOT_FOR_TEXT.search(model.id) and can_be_asked(known.prices, model.id)
+                }
             for model in known.models if known.models is not None else by_id:
                 priced = by_id.get(model) or (known.prices and self._find_price(known.prices, model)) or None
                 yield ModelInfo(
                     key=f"{name}::{model}",
+                    provider=name,
+                    model=model,
                     display_name=getattr(priced, "name", None),
                     is_available=available,
                     input_price=self._per_million(f"{name}::{model}", inputs=True),
                     output_price=self._per_million(f"{name}::{model}", inputs=False),
                     context_length=getattr(priced, "context_window", None),
+                    **find_capabilities(known, model, priced),
                 )
 
     def _per_million(self, model: str, *, inputs: bool) -> float | None:

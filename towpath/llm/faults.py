@@ -24,6 +24,7 @@ from towpath.core.errors import (
 )
 from towpath.core.texts import shorten
 from towpath.core.usage import Usage
+from towpath.llm.wire import RefusedError
 from towpath.net.http import parse_retry_after
 
 TOO_LONG = re.compile(
@@ -55,8 +56,15 @@ def _translate(model: str, error: Exception) -> ModelError:
         return _of_status(model, cause.status_code, _message(cause), cause.response.headers)
     if isinstance(cause, openai.APIConnectionError | anthropic.APIConnectionError | OSError):
         return _own(cause) or ProviderDownError(f"{model} cannot be reached: {_reason(cause)}"[:MAX_DETAIL])
+    return _of_answer(model, error, cause)
+
+
+def _of_answer(model: str, error: BaseException, cause: BaseException) -> ModelError:
+    """Translate what is wrong with an answer that came."""
     if isinstance(error, IncompleteOutputException) or isinstance(cause, IncompleteOutputException):
         return OutputInvalidError(f"{model} did not come to an end of its answer")
+    if isinstance(cause, RefusedError):
+        return ModelError(f"{model} refuses to answer: {shorten(str(cause), MAX_DETAIL)}", code=ErrorCode.MODEL_REFUSED)
     if isinstance(cause, pydantic.ValidationError | json.JSONDecodeError | ValueError):
         return OutputInvalidError(f"{model} gave no valid answer: {_validation(cause)}")
     return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])

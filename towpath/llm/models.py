@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from towpath.core.errors import ModelError, ProviderDownError
 from towpath.core.imports import import_beside_loop
+from towpath.llm.capabilities import takes_strict_forms
 from towpath.llm.catalog import Catalog
 from towpath.llm.limiter.ledger import MemoryLedger
 from towpath.llm.limiter.limiter import ProviderLimiter
@@ -26,6 +27,7 @@ from towpath.llm.types import (
     WireFormat,
     split_key,
 )
+from towpath.llm.wire import STRICT, complete
 
 if TYPE_CHECKING:
     from instructor import AsyncInstructor
@@ -124,8 +126,8 @@ class LanguageModels:
         # Each question runs in a task's context of its own or sets this anew: nobody else's is seen.
         CURRENT.set(call)
         extra: dict[str, Any] = {}
-        if prompt.strict and known.api is WireFormat.OPENAI and mode is OutputMode.TOOLS:
-            extra["strict"] = True
+        if prompt.strict and mode is not OutputMode.JSON and takes_strict_forms(known, name):
+            extra[STRICT] = True
         if known.small:
             # A small model repeats itself less, and a repeat of the call gives the same answer.
             extra["temperature"] = 0.0
@@ -172,12 +174,14 @@ class LanguageModels:
             import anthropic
 
             sdk_client = anthropic.AsyncAnthropic(**common)
+            setattr(sdk_client.messages, "create", complete(sdk_client.messages.create, known.api))  # noqa: B010
             self._sdks.append(sdk_client)
             form = instructor.Mode.JSON if mode is OutputMode.JSON else instructor.Mode.TOOLS
             return instructor.from_anthropic(sdk_client, mode=form)
         import openai
 
         sdk = openai.AsyncOpenAI(**common)
+        setattr(sdk.chat.completions, "create", complete(sdk.chat.completions.create, known.api))  # noqa: B010
         self._sdks.append(sdk)
         modes = {
             OutputMode.TOOLS: instructor.Mode.TOOLS,

@@ -57,14 +57,23 @@ class LlmConfig(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """What is known of a model. Prices are US dollars for a million tokens."""
+    """What is known of a model. Prices are US dollars for a million tokens; what it can do is true or absent."""
 
     key: str
+    provider: str = ""
+    model: str = ""
     display_name: str | None = None
     is_available: bool = False
     input_price: float | None = None
     output_price: float | None = None
     context_length: int | None = None
+    supports_vision: bool | None = None
+    supports_tool_calls: bool | None = None
+    supports_tool_choice: bool | None = None
+    supports_response_schema: bool | None = None
+    supports_strict_structured_output: bool | None = None
+    supports_reasoning: bool | None = None
+    supports_prompt_caching: bool | None = None
 
 
 class ImagePart(BaseModel):

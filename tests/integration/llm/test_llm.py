@@ -183,6 +183,81 @@ async def test_each_failure_is_one_typed_error_after_one_call(
     assert len(server.calls) == 1
 
 
+@pytest.mark.parametrize("model", [*BOTH, "house::small"])
+async def test_a_refusal_is_told_in_the_models_words_after_one_call(
+    server: LlmServer, models: LanguageModels, model: str
+) -> None:
+    server.faults = [Fault(refusal="I would rather not talk about Orion.")]
+    with pytest.raises(ModelError, match="I would rather not talk about Orion") as caught:
+        await models.ask("org", model, PROMPT)
+    assert type(caught.value) is ModelError
+    assert caught.value.code is ErrorCode.MODEL_REFUSED
+    assert not caught.value.retryable
+    assert (caught.value.usage.input_tokens, caught.value.usage.output_tokens) == (TOKENS_IN, TOKENS_OUT)
+    assert len(server.calls) == 1
+
+
+BOUNDED: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 80},
+        "site": {"type": ["string", "null"], "format": "uri", "description": "Its address."},
+        "staff": {"type": "integer", "minimum": 1},
+        "tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True, "maxItems": 3},
+    },
+    "required": ["name", "site", "staff", "tags"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("model", [*BOTH, "house::small"])
+async def test_strict_is_strict_on_the_wire_and_the_form_holds_only_what_a_provider_enforces(
+    server: LlmServer, models: LanguageModels, model: str
+) -> None:
+    server.answer = lambda _model, _prompt, _form: {"name": "x", "site": None, "staff": 1, "tags": []}
+    server.faults = [Fault(content={"name": "x", "site": None, "staff": 0, "tags": []})]
+    prompt = Prompt(system="be exact", user="Orion", form=BOUNDED, strict=True)
+    assert (await models.ask("org", model, prompt)).data["staff"] == 1
+    assert len(server.calls) == 2, "what the provider cannot enforce is checked here all the same"
+    for call in server.calls:
+        strict, form = _strict_of(call)
+        assert strict is True
+        words = {word for spec in form["properties"].values() for word in spec}
+        assert words.isdisjoint({"maxLength", "uniqueItems"})
+        assert ("minimum" in words) == (not model.startswith("anthropic"))
+        assert form["required"] == list(BOUNDED["properties"])
+        assert "format" not in form["properties"]["site"]
+
+    server.calls.clear()
+    await models.ask("org", model, prompt.model_copy(update={"strict": False}))
+    assert _strict_of(server.calls[0])[0] is None
+
+
+@pytest.mark.parametrize(
+    ("model", "form"),
+    [("openai::gpt-3.5-turbo", BOUNDED), ("openai::gpt-4o", {**BOUNDED, "properties": {"any": {"type": "object"}}})],
+)
+async def test_strict_is_left_out_where_a_model_or_a_form_cannot_be_held_to_it(
+    server: LlmServer, models: LanguageModels, model: str, form: dict[str, Any]
+) -> None:
+    server.answer = lambda _model, _prompt, form: dict.fromkeys(form["properties"])
+    prompt = Prompt(system="be exact", user="Orion", form=form, strict=True)
+    with pytest.raises(OutputInvalidError):
+        await models.ask("org", model, prompt, repairs=0)
+    assert _strict_of(server.calls[0])[0] is None
+
+
+def _strict_of(call: dict[str, Any]) -> tuple[bool | None, dict[str, Any]]:
+    """What a request says of strictness, and the form that it carries."""
+    if "response_format" in call:
+        asked = call["response_format"]["json_schema"]
+        return asked.get("strict"), asked["schema"]
+    tool = call["tools"][0]
+    if "function" in tool:
+        return tool["function"].get("strict"), tool["function"]["parameters"]
+    return tool.get("strict"), tool["input_schema"]
+
+
 async def test_nobody_listening_is_a_provider_that_is_down() -> None:
     made = LanguageModels(config_of("http://127.0.0.1:9"), nowhere)
     with pytest.raises(ProviderDownError, match="cannot be reached"):
@@ -247,3 +322,38 @@ def test_a_catalog_knows_models_prices_and_what_is_not_available() -> None:
     assert listed["anthropic::claude-sonnet-4-5"].is_available
     assert catalog.automatic() == "anthropic::claude-haiku-4-5"
     assert catalog.price("mine::x", 1000, 1000) == 0
+
+
+def test_a_catalog_tells_what_models_can_do_and_lists_only_what_can_be_asked() -> None:
+    providers = {
+        name: ProviderConfig(prices=name, key="k") for name in ("openai", "anthropic", "google", "deepseek")
+    } | {"mine": ProviderConfig(url="http://mine/v1", models=["x"], mode=OutputMode.JSON_SCHEMA)}
+    catalog = Catalog(LlmConfig(providers=providers))
+    listed = {info.key: info for info in catalog.models()}
+    gpt, haiku = listed["openai::gpt-4o"], listed["anthropic::claude-haiku-4-5"]
+    assert (gpt.provider, gpt.model) == ("openai", "gpt-4o")
+    assert gpt.supports_vision
+    assert gpt.supports_tool_calls
+    assert gpt.supports_response_schema
+    assert gpt.supports_strict_structured_output
+    assert gpt.supports_prompt_caching
+    assert gpt.supports_reasoning is None, "a flag is true or absent"
+    assert haiku.supports_strict_structured_output
+    assert listed["anthropic::claude-sonnet-4-0"].supports_strict_structured_output is None
+    assert listed["openai::o3"].supports_reasoning
+    assert listed["openai::gpt-4"].supports_vision is None
+    assert listed["google::gemini-2.5-pro"].supports_vision
+    assert listed["mine::x"].supports_response_schema
+    assert listed["mine::x"].supports_tool_calls is None
+    # Every model that people choose among has a row: one that none fits would be offered without what it can do.
+    unknown = [info.key for info in listed.values() if info.supports_response_schema is None]
+    assert not [key for key in unknown if "claude-" in key or "gemini-2" in key or "gemini-3" in key], unknown
+    for key in (
+        "google::claude-sonnet-4-5",
+        "anthropic::claude-2",
+        "openai::davinci",
+        "openai::gpt-3.5-turbo-instruct",
+    ):
+        assert key not in listed
+    with pytest.raises(BadInputError, match="has no model"):
+        catalog.check("google::claude-sonnet-4-5", "models[0]")

@@ -116,7 +116,12 @@ def _identifying(samples: Sequence[Mapping[str, Any]], properties: Mapping[str, 
 
 
 def wording_prompt(
-    content: Content, samples: Iterable[Mapping[str, Any]], *, language: str, fields: Sequence[str] | None = None
+    content: Content,
+    samples: Iterable[Mapping[str, Any]],
+    *,
+    language: str,
+    fields: Sequence[str] | None = None,
+    instructions: str | None = None,
 ) -> Prompt:
     """Asks a model for the type's name and a description of it and of each property.
 
@@ -125,6 +130,7 @@ def wording_prompt(
         samples: What it was made from.
         language: Of the descriptions.
         fields: The properties to describe; None: all, up to a bound.
+        instructions: What a person asks for besides.
     """
     names = list(fields if fields is not None else content["root"]["properties"])[:MAX_WORDED]
     text = {"type": "string", "maxLength": 160}
@@ -137,10 +143,11 @@ def wording_prompt(
             ),
         }
     )
+    besides = f"\n{instructions}" if instructions else ""
     examples = "\n".join(str(dict(sample))[:600] for sample, _ in zip(samples, range(3), strict=False))
     return Prompt(
         system="You write short, plain descriptions of the fields of a record.",
-        user=f"Records:\n{examples}\nDescribe the type and each field. Language of the texts: {language}.",
+        user=f"Records:\n{examples}\nDescribe the type and each field. Language of the texts: {language}.{besides}",
         form=form,
         most_tokens=min(MAX_TOKENS, MIN_TOKENS + FIELD_TOKENS * len(names)),
     )

@@ -5,7 +5,7 @@ Numbers rise: an event's own number times ten, and one more for each further mes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from towpath.core.errors import ErrorCode
@@ -13,12 +13,13 @@ from towpath.db.engine import Database
 from towpath.enrichment.service.results import job_result
 from towpath.enrichment.types import STATUS_OF, LlmEvent
 from towpath.jobs.registry import job_type
-from towpath.jobs.store.event_log import read_events
+from towpath.jobs.store.event_log import read_events, read_last_value
 from towpath.jobs.store.jobs import find_last_restart, get_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, JobEvent, JobState
 
 STEP = 10
+TYPE_QUESTION = "type"
 ENDS = {
     EventType.COMPLETED: JobState.COMPLETED,
     EventType.FAILED: JobState.FAILED,
@@ -30,6 +31,8 @@ STATES: dict[str, JobState] = {
     EventType.CREATED: JobState.PENDING,
     EventType.RESTARTED: JobState.PENDING,
 }
+MODEL_COUNTS = ("total_models", "completed_models")
+"""What the last message of a stream still tells as the ones before it."""
 MODEL_FIELDS: dict[str, Any] = {
     "total_models": 0,
     "completed_models": 0,
@@ -39,6 +42,18 @@ MODEL_FIELDS: dict[str, Any] = {
     "max_attempts": 1,
     "last_error_summary": None,
 }
+
+
+def questions_of(classification: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a job that is held for its entity's type asks a person: the ids that `continue` answers."""
+    options = classification.get("alternative_interpretations") or []
+    return [
+        {
+            "id": TYPE_QUESTION,
+            "question": f"Is this entity a {classification.get('expected_type')}?",
+            "options": [{"id": option, "label": option} for option in options],
+        }
+    ]
 
 
 async def has_every_message(database: Database, job: JobRow, position: int | None) -> bool:
@@ -82,6 +97,8 @@ async def _messages(database: Database, job: JobRow, event: JobEvent) -> list[di
         return []
     state = STATES.get(event.type, JobState.RUNNING)
     data = vocabulary.data_of(event.type, event.data)
+    if event.type == LlmEvent.CLASSIFICATION_MISMATCH_PAUSE:
+        data = {**data, "questions": questions_of(data["classification"])}
     return [_message(job, event, vocabulary.name_of(event.type), state, data)]
 
 
@@ -96,6 +113,7 @@ async def _end(database: Database, job: JobRow, event: JobEvent) -> list[dict[st
         "failed_entities": event.data.get("failed", 0),
         "skipped_entities": event.data.get("skipped", 0),
         "last_error_summary": error.get("message"),
+        **{name: int(await read_last_value(database, job.id, name) or 0) for name in MODEL_COUNTS},
     }
     messages: list[tuple[str, dict[str, Any]]] = []
     if job_type(job.kind).events.has_summary:

@@ -17,6 +17,8 @@ from towpath.core.json_values import write_json
 from towpath.core.spreadsheets import escape_cell
 from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.enrichment.store import records as store
+from towpath.enrichment.store.schemas import load_newest_versions
+from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import RecordFilter, SortBy
 from towpath.enrichment.views import record_row_view, record_view
 
@@ -57,8 +59,9 @@ async def list_records(
         sort_by=sort_by,
         ascending=ascending,
     )
+    newest = await _newest_versions(parts, organization, rows)
     return {
-        "records": [record_row_view(row) for row in rows],
+        "records": [record_row_view(row, newest) for row in rows],
         "total": total,
         "page": page,
         "page_size": page_size,
@@ -72,7 +75,13 @@ async def read_record(parts: EnrichmentParts, organization: str, record_id: UUID
     Raises:
         NotFoundError: It is not there, or another organization's.
     """
-    return record_view((await store.get_records(parts.database, organization, [record_id]))[0])
+    rows = await store.get_records(parts.database, organization, [record_id])
+    return record_view(rows[0], await _newest_versions(parts, organization, rows))
+
+
+async def _newest_versions(parts: EnrichmentParts, organization: str, rows: Sequence[RecordRow]) -> dict[UUID, int]:
+    ids = {row.schema_id for row in rows if row.schema_id is not None}
+    return await load_newest_versions(parts.database, organization, ids)
 
 
 async def read_totals(parts: EnrichmentParts, organization: str) -> dict[str, Any]:
@@ -80,15 +89,26 @@ async def read_totals(parts: EnrichmentParts, organization: str) -> dict[str, An
     return await store.load_totals(parts.database, organization)
 
 
-async def list_by_job(parts: EnrichmentParts, organization: str, *, limit: int) -> dict[str, Any]:
-    """Return the newest jobs that have records, with their counts."""
-    return {"jobs": await store.count_by_job(parts.database, organization, limit=limit)}
+async def list_by_job(parts: EnrichmentParts, organization: str, *, page: int, page_size: int) -> dict[str, Any]:
+    """Return a page of the jobs that have records, newest first, with their counts."""
+    jobs, total = await store.count_by_job(parts.database, organization, page=page, page_size=page_size)
+    return {
+        "jobs": jobs,
+        "total": total,
+        "page": page,
+        "page_size": page_size,
+        "total_pages": -(-total // page_size),
+    }
 
 
 async def export_ndjson(parts: EnrichmentParts, organization: str, filters: RecordFilter) -> AsyncIterator[bytes]:
     """Yield every record of a filter as a line of JSON, oldest first."""
+    newest: dict[UUID, int] = {}
     async for row in store.export_records(parts.database, organization, filters):
-        yield write_json(record_view(row), options=orjson.OPT_APPEND_NEWLINE)
+        if row.schema_id is not None and row.schema_id not in newest:
+            newest |= await _newest_versions(parts, organization, [row])
+        view = record_view(row, newest)
+        yield write_json(view, options=orjson.OPT_APPEND_NEWLINE)
 
 
 async def export_csv(parts: EnrichmentParts, organization: str, filters: RecordFilter) -> AsyncIterator[str]:
@@ -97,7 +117,7 @@ async def export_csv(parts: EnrichmentParts, organization: str, filters: RecordF
     writer = csv.writer(out)
     writer.writerow(CSV_COLUMNS)
     async for row in store.export_records(parts.database, organization, filters):
-        view = record_view(row)
+        view = record_view(row, {})
         writer.writerow([_cell(view[name]) for name in CSV_COLUMNS])
         yield out.getvalue()
         out.seek(0)

@@ -59,11 +59,46 @@ async def job_result(database: Database, job: JobRow) -> dict[str, Any]:
     return job.result or {} if load is None else await load(database, job)
 
 
+async def load_schema_result(database: Database, job: JobRow) -> dict[str, Any]:
+    """Return the schema that a job has made or changed, by which model, and what it took."""
+    result = job.result or {}
+    content = result.get("schema") or result.get("schema_content") or {}
+    counts: dict[str, Any] = {}
+    if content:
+        properties, domains = len(content["root"]["properties"]), len(content["expertise_domains"])
+        counts = {
+            "property_count": properties,
+            "sample_property_count": properties,
+            "expertise_count": domains,
+        }
+    return {
+        **result,
+        "model": job.params.get("model"),
+        "record_id": None,
+        **counts,
+        "cost_usd": job.cost_usd,
+        "input_tokens": job.input_tokens,
+        "output_tokens": job.output_tokens,
+        "processing_time_ms": count_milliseconds(job),
+    }
+
+
+def count_milliseconds(job: JobRow) -> int:
+    """Return how long an ended job took, from its acceptance on."""
+    end = job.completed_at or job.created_at
+    return round((end - job.created_at).total_seconds() * 1000)
+
+
 async def load_single_result(database: Database, job: JobRow) -> dict[str, Any]:
     """Load the models' results of one entity, and the fused one."""
     async with database.transaction() as connection:
         rows = await load_job_records(connection, job.id)
-    return single_result(results_of_single(job, rows))
+    return {
+        **single_result(results_of_single(job, rows)),
+        "total_cost_usd": job.cost_usd,
+        "input_tokens": job.input_tokens,
+        "output_tokens": job.output_tokens,
+    }
 
 
 async def load_batch_result(database: Database, job: JobRow) -> dict[str, Any]:
@@ -87,7 +122,7 @@ def single_result(results: EntityResults) -> dict[str, Any]:
     """Return the models' results of one entity, and the fused one, as answers show them."""
     best = results.best
     return {
-        "results": [result_view(result_of(row), with_usage=False) for row in results.models],
+        "results": [result_view(result_of(row)) for row in results.models],
         "is_fused": results.fusion is not None,
         "merged_result": results.fusion and results.fusion.structured_output,
         "record_id": best and str(best.id),

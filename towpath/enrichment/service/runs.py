@@ -155,8 +155,13 @@ class EnrichmentRuns:
 
 def _note_of(type_check: TypeCheckParams) -> str | None:
     """Return the note for models on the entity's type: the check's result, and what a person has answered to it."""
-    answers = [answer.get("text") for answer in (type_check.answers or {}).values()]
-    return note_of(type_check.classification, "; ".join(text for text in answers if text) or None)
+    answers = [
+        words
+        for answer in (type_check.answers or {}).values()
+        for words in (*(answer.get("option_ids") or []), answer.get("text"))
+        if words
+    ]
+    return note_of(type_check.classification, "; ".join(answers) or None)
 
 
 def _entity_of(context: EnrichmentContext, page: Page, place: int) -> EntityEnrichment:

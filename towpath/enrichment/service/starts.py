@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from towpath.accounts.types import Principal
 from towpath.core.checks import Checks
 from towpath.core.errors import BadInputError, PaymentRequiredError, TooLargeError
 from towpath.core.json_values import write_json
@@ -14,6 +15,7 @@ from towpath.core.languages import LANGUAGES
 from towpath.db.engine import Connection, Database
 from towpath.enrichment.bodies import (
     AUTO,
+    PROFILE_LIMITS,
     BatchBody,
     EnrichmentOptions,
     EstimateBody,
@@ -47,6 +49,8 @@ from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
 from towpath.llm.store.attachments import assert_attachments
 
+DEFAULT_MODEL_TASKS = ("enrichment", "schema_generation", "sample_generation")
+"""What `auto` is chosen for, in the words of clients."""
 Entities = Sequence[tuple[int, dict[str, Any]]]
 """Entities with their places in the request."""
 
@@ -244,15 +248,27 @@ async def create_job(connection: Connection, job: JobRow, draft: JobDraft, *, pa
         await stage_page(connection, job.id, page, start, items)
 
 
-def list_options(catalog: Catalog, organization: str) -> dict[str, Any]:
-    """Return what a start can name: models, those that can be asked first, languages and strategies."""
+def list_options(catalog: Catalog, caller: Principal, *, key_name: str | None) -> dict[str, Any]:
+    """Return what a start can name: models, those that can be asked first, languages and strategies.
+
+    Args:
+        catalog: The language models.
+        caller: Who asks.
+        key_name: The name of the caller's key; None: a signed-in person asks.
+    """
     models = [info.model_dump(exclude_none=True) for info in catalog.models()]
+    automatic = catalog.automatic()
+    display_name = next((info.get("display_name") for info in models if info["key"] == automatic), None)
+    default = {"key": automatic, "display_name": display_name or automatic, "pinned": False}
+    key = {} if key_name is None else {"api_key_name": key_name, "api_key_role": caller.role}
     return {
         "models": sorted(models, key=lambda info: (not info["is_available"], info["key"])),
         "languages": LANGUAGES,
         "strategies": [{"name": name, "description": text} for name, text in STRATEGIES.items()],
-        "default_models": [catalog.automatic()],
-        "organization_name": organization,
+        "default_models": dict.fromkeys(DEFAULT_MODEL_TASKS, default),
+        "profile_limits": PROFILE_LIMITS,
+        "organization_name": caller.organization,
+        **key,
         "total_companies": 0,
     }
 

@@ -54,7 +54,9 @@ class LlmTasks:
         draft = draft_schema(samples, threshold=body.sample_commonality_threshold, name=body.name)
         model = params.model
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
-        wording, problem = await self._ask_wording(ref, model, draft, samples, body.language)
+        wording, problem = await self._ask_wording(
+            ref, model, draft, samples, body.language, instructions=body.extra_instructions
+        )
         left_out = max(len(draft["root"]["properties"]) - MAX_WORDED, 0)
         if problem is None and left_out:
             message = f"a model words {MAX_WORDED} fields; the descriptions of {left_out} more are made of their names"
@@ -75,9 +77,16 @@ class LlmTasks:
         return {"schema": content, "schema_id": schema_id and str(schema_id), "suggestions": suggestions}
 
     async def _ask_wording(
-        self, ref: JobRef, model: str, draft: Content, samples: list[dict[str, Any]], language: str, *fields: str
+        self,
+        ref: JobRef,
+        model: str,
+        draft: Content,
+        samples: list[dict[str, Any]],
+        language: str,
+        *fields: str,
+        instructions: str | None = None,
     ) -> tuple[dict[str, Any] | None, str | None]:
-        prompt = wording_prompt(draft, samples, language=language, fields=fields or None)
+        prompt = wording_prompt(draft, samples, language=language, fields=fields or None, instructions=instructions)
         try:
             return await self._ask(ref, model, prompt, "wording"), None
         except ModelError as error:
@@ -217,6 +226,8 @@ class LlmTasks:
             "conflict_report": fused.report.model_dump(mode="json"),
             "validation_warnings": fused.warnings,
             "cost_usd": fused.cost_usd,
+            "input_tokens": fused.input_tokens,
+            "output_tokens": fused.output_tokens,
             "processing_time_ms": milliseconds,
             "error_message": None,
         }

@@ -19,9 +19,15 @@ from towpath.core.errors import (
     TowpathError,
 )
 from towpath.db.engine import Database
-from towpath.enrichment.bodies import SyncBody
+from towpath.enrichment.bodies import PROFILE_LIMITS, SyncBody
 from towpath.enrichment.params import TypeCheckParams
-from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
+from towpath.enrichment.service.results import (
+    EntityResults,
+    count_milliseconds,
+    job_result,
+    results_of_single,
+    single_result,
+)
 from towpath.enrichment.store.records import load_job_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.jobs.event_hub import EventHub
@@ -153,8 +159,8 @@ def _error_of(job: JobRow, rows: list[RecordRow]) -> TowpathError:
     public_code = (
         ErrorCode(code) if code in set(ErrorCode) and error_type is not ModelError else ErrorCode.ENRICHMENT_FAILED
     )
-    if code == ErrorCode.MODEL_OUTPUT_INVALID:
-        public_code = ErrorCode.MODEL_OUTPUT_INVALID
+    if code in {ErrorCode.MODEL_OUTPUT_INVALID, ErrorCode.MODEL_REFUSED}:
+        public_code = ErrorCode(code)
     return error_type(detail, code=public_code)
 
 
@@ -166,10 +172,15 @@ def _answer_of(job: JobRow, results: EntityResults, body: SyncBody) -> dict[str,
         "is_fused": fused is not None,
         "result": (fused or successful[0]).structured_output,
         "record_id": str((fused or successful[0]).id),
-        "failed_models": [row.model_composite_key for row in results.models if not row.success],
+        "failed_models": [
+            {"model": row.model_composite_key, "error_message": row.error_message, "error_code": row.error_code}
+            for row in results.models
+            if not row.success
+        ],
         "cost_usd": job.cost_usd,
         "input_tokens": job.input_tokens,
         "output_tokens": job.output_tokens,
+        "processing_time_ms": count_milliseconds(job),
     }
     if fused is None:
         answer["model"] = successful[0].model_composite_key
@@ -186,4 +197,6 @@ def _answer_of(job: JobRow, results: EntityResults, body: SyncBody) -> dict[str,
         }
     if body.include_per_model_results:
         answer["per_model_results"] = single_result(results)["results"]
+    if body.include_profile_limits:
+        answer["profile_limits"] = PROFILE_LIMITS
     return answer

@@ -204,13 +204,23 @@ async def load_totals(database: Database, organization: str) -> dict[str, Any]:
         )
         rows = await cursor.fetchall()
     total, successful = sum(row[2] for row in rows), sum(row[3] for row in rows)
+    inputs, outputs = sum(row[5] for row in rows), sum(row[6] for row in rows)
+    by_type: dict[str, int] = {}
+    for row in rows:
+        by_type[row[0]] = by_type.get(row[0], 0) + row[2]
     return {
         "total": total,
+        "total_records": total,
         "successful": successful,
+        "successful_records": successful,
         "failed": total - successful,
+        "failed_records": total - successful,
         "total_cost_usd": round(sum(row[4] for row in rows), 6),
-        "input_tokens": sum(row[5] for row in rows),
-        "output_tokens": sum(row[6] for row in rows),
+        "input_tokens": inputs,
+        "total_input_tokens": inputs,
+        "output_tokens": outputs,
+        "total_output_tokens": outputs,
+        "by_type": by_type,
         "by_model": [
             {"type": row[0], "model": row[1] or None, "total": row[2], "successful": row[3], "cost_usd": row[4]}
             for row in rows
@@ -218,19 +228,41 @@ async def load_totals(database: Database, organization: str) -> dict[str, Any]:
     }
 
 
-async def count_by_job(database: Database, organization: str, *, limit: int) -> list[dict[str, Any]]:
-    """Return the newest jobs that have records, with their counts."""
+async def count_by_job(
+    database: Database, organization: str, *, page: int, page_size: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Return a page of the jobs that have records, newest first, with their counts, and how many there are."""
     async with database.transaction() as connection:
         cursor = await connection.execute(
             """
-            SELECT job_id, count(*), count(*) FILTER (WHERE success), sum(cost_usd), min(created_at)
+            SELECT job_id, count(*), count(*) FILTER (WHERE success), sum(cost_usd), min(created_at), max(created_at),
+                   count(*) OVER ()
             FROM records WHERE organization = %s AND deleted_at IS NULL AND job_id IS NOT NULL
-            GROUP BY job_id ORDER BY min(created_at) DESC LIMIT %s
+            GROUP BY job_id ORDER BY min(created_at) DESC, job_id LIMIT %s OFFSET %s
             """,
-            (organization, limit),
+            (organization, page_size, (page - 1) * page_size),
         )
         rows = await cursor.fetchall()
-    return [
-        {"job_id": row[0], "records": row[1], "successful": row[2], "cost_usd": row[3], "created_at": row[4]}
+        if not rows and page > 1:
+            cursor = await connection.execute(
+                "SELECT count(DISTINCT job_id) FROM records WHERE organization = %s AND deleted_at IS NULL",
+                (organization,),
+            )
+            return [], int((await cursor.fetchall())[0][0])
+    jobs = [
+        {
+            "job_id": row[0],
+            "records": row[1],
+            "record_count": row[1],
+            "successful": row[2],
+            "success_count": row[2],
+            "failed_count": row[1] - row[2],
+            "cost_usd": row[3],
+            "total_cost_usd": row[3],
+            "created_at": row[4],
+            "first_created_at": row[4],
+            "last_created_at": row[5],
+        }
         for row in rows
     ]
+    return jobs, int(rows[0][6]) if rows else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -100,6 +100,17 @@ async def _find(session: AsyncSession, organization: str, schema_id: UUID, *, de
     if row is None or row.organization != organization or (row.deleted_at is not None and not deleted):
         raise NotFoundError(f"no schema {schema_id}")
     return row
+
+
+async def load_newest_versions(database: Database, organization: str, ids: Collection[UUID]) -> dict[UUID, int]:
+    """Load the version that each of some schemas is at, deleted ones left out."""
+    if not ids:
+        return {}
+    query = select(SchemaRow.id, SchemaRow.version).where(
+        SchemaRow.organization == organization, col(SchemaRow.id).in_(ids), col(SchemaRow.deleted_at).is_(None)
+    )
+    async with database.session() as session:
+        return dict((await session.exec(query)).all())
 
 
 async def list_schemas(database: Database, organization: str) -> list[SchemaRow]:

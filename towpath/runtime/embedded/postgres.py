@@ -42,10 +42,8 @@ COPIES = Path("/var/lib/towpath")
 
 SETTINGS = {
     "max_connections": "200",
-    "shared_buffers": "512MB",
     "work_mem": "32MB",
     "maintenance_work_mem": "256MB",
-    "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "on",
     "random_page_cost": "1.1",
@@ -54,6 +52,11 @@ SETTINGS = {
     "log_min_messages": "warning",
     "log_checkpoints": "off",
 }
+MEGABYTE = 1 << 20
+MIN_BUFFERS, MAX_BUFFERS = 512, 2048
+MIN_WAL, MAX_WAL = 4096, 16384
+"""Megabytes. An index of a million entities writes some 5 GB of WAL, and keeps 2 GB of pages busy: where a checkpoint
+falls within, every page is written whole once more, which is most of what a single upsert costs Postgres then."""
 INITDB_OPTIONS = ["-E", "UTF8", "--no-locale", "-A", "scram-sha-256", "--no-instructions"]
 
 
@@ -114,6 +117,18 @@ def _binaries_for_nobody() -> Path:
     return copy / original.relative_to(site)
 
 
+def size_by_machine(memory: int, free_disk: int) -> dict[str, str]:
+    """Return the settings of Postgres that follow the machine.
+
+    Args:
+        memory: Bytes of memory in all; an eighth goes to the shared buffers, which take it as they fill.
+        free_disk: Free bytes where the cluster lies; a quarter may be taken by WAL while much is written.
+    """
+    buffers = min(max(memory // 8 // MEGABYTE, MIN_BUFFERS), MAX_BUFFERS)
+    wal = min(max(free_disk // 4 // MEGABYTE, MIN_WAL), MAX_WAL)
+    return {"shared_buffers": f"{buffers}MB", "max_wal_size": f"{wal}MB"}
+
+
 class Postgres:
     """A Postgres cluster in `HOME/postgres`.
 
@@ -150,7 +165,8 @@ class Postgres:
         self._adopt()
         command = [str(self._programs() / "postgres"), "-D", self._describe(self._data), "-h", "127.0.0.1"]
         command += ["-p", str(self._port), "-k", ""]
-        for name, value in SETTINGS.items():
+        sizes = size_by_machine(psutil.virtual_memory().total, shutil.disk_usage(self._data).free)
+        for name, value in (sizes | SETTINGS).items():
             command += ["-c", f"{name}={value}"]
         user, group = self._identity or (None, None)
         spec = Spec(
