@@ -190,8 +190,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "Entities": ("index_chunk", "match_chunk", "match_memory_mb", "settle_seconds"),
     "Embeddings": (
         "embedding_model", "embedding_url", "embedding_key", "embedding_tokens", "embedding_overlap", "embedding_batch",
-        "embedding_threads", "vector_chunk", "vector_max_items", "vector_max_bytes", "vector_exact", "files_root",
-        "source_max_bytes", "source_seconds",
+        "embedding_threads", "embedding_requests_per_minute", "embedding_tokens_per_minute", "vector_chunk",
+        "vector_max_items", "vector_max_bytes", "vector_exact", "files_root", "source_max_bytes", "source_seconds",
     ),
     "Language models and enrichment": (
         "llm_providers", "llm_repairs", "llm_seconds", "llm_concurrency", "llm_slots", "llm_cache_days",

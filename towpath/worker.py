@@ -222,7 +222,7 @@ class Parts:
                 )
             ),
             vectors=VectorActivities(
-                TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
+                TaskChunks(database, index, partial(make_embedder, settings.embedding, limiter), sources, patience)
             ),
             enrichment=EnrichmentActivities(EnrichmentRuns(database, llm_gateway)),
             tasks=LlmTaskActivities(LlmTasks(database, llm_gateway)),

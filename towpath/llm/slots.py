@@ -75,7 +75,10 @@ class SlotClient(DefaultAsyncHttpxClient):
             httpx2.ReadTimeout: The whole answer was not there in time, however it trickled.
             RateLimitedError: Its turn does not come soon enough; Temporal waits better than a worker.
         """
-        call = CURRENT.get()
+        call = CURRENT.get(None)
+        if call is None:
+            # No job's: nobody's budget is known.
+            return await super().send(request, **options)
         until = time.monotonic() + MAX_WAIT_SECONDS
         while True:
             response, wait = await self._send_in_turn(call, request, options)

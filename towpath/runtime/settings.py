@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from towpath.accounts.limits import LimitName
 from towpath.core.queues import read_queues
 from towpath.documents.types import ReadLimits
+from towpath.llm.limiter.types import Budget
 from towpath.llm.types import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
 from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
 
@@ -99,6 +100,17 @@ class Settings(BaseSettings):
     )
     embedding_batch: Annotated[int, Field(ge=1, le=2048)] | None = Field(
         default=None, description="Texts per call of the embedding model."
+    )
+    embedding_requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests per minute to the embeddings API, of all workers; by default learned from what it"
+        " refuses. With the key and address of the provider openai its limits apply.",
+    )
+    embedding_tokens_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens per minute with the embeddings API, of all workers; by default any number.",
     )
     embedding_threads: int = Field(default=1, ge=1, le=64, description="Threads of the local model per process.")
     vector_chunk: int = Field(default=256, ge=1, le=5000, description="Items per staged page of a task.")
@@ -340,11 +352,19 @@ class Settings(BaseSettings):
 
     @property
     def embedding(self) -> EmbeddingConfig:
-        """The embedding model."""
+        """The embedding model; under the same key and address as the provider `openai` it shares that one's limits."""
+        key, openai = self.embedding_key or os.environ.get("OPENAI_API_KEY") or None, self.llm.providers["openai"]
+        is_shared = key == openai.key and (self.embedding_url or None) == (openai.url or None)
         return EmbeddingConfig(
+            provider="openai" if is_shared else "embeddings",
+            budget=Budget(
+                requests=openai.requests_per_minute if is_shared else self.embedding_requests_per_minute,
+                tokens=openai.tokens_per_minute if is_shared else self.embedding_tokens_per_minute,
+                calls=(openai.concurrency if is_shared else None) or self.llm_concurrency,
+            ),
             model=self.embedding_model,
             url=self.embedding_url,
-            key=self.embedding_key or os.environ.get("OPENAI_API_KEY") or None,
+            key=key,
             part_tokens=self.embedding_tokens,
             overlap=self.embedding_overlap,
             batch=self.embedding_batch,
