@@ -62,7 +62,7 @@ class RemoteEmbedder:
             "timeout": SECONDS,
         }
         self._client: AsyncOpenAI | None = None
-        self._pool = limiter and limiter.pool(PoolKey.of(config.provider, config.key), config.budget)
+        self._pool = None if limiter is None else limiter.pool(PoolKey.of(config.provider, config.key), config.budget)
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         """See `Embedder`."""
