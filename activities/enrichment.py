@@ -11,8 +11,8 @@ from temporalio import activity
 
 from towpath.enrichment.service.runs import EnrichmentRuns
 from towpath.enrichment.service.tasks import LlmTasks
-from towpath.enrichment.types import HoldCheck
-from towpath.jobs.types import JobRef, PagePlan, PageTask
+from towpath.enrichment.types import EnrichmentPlan, HoldCheck
+from towpath.jobs.types import JobRef, PageTask
 
 
 class EnrichmentActivities:
@@ -26,7 +26,7 @@ class EnrichmentActivities:
         self._runs = runs
 
     @activity.defn(name="plan_enrichment")
-    async def plan_enrichment(self, ref: JobRef) -> PagePlan:
+    async def plan_enrichment(self, ref: JobRef) -> EnrichmentPlan:
         """Find the pages with work left."""
         return await self._runs.plan(ref)
 

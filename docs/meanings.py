@@ -72,6 +72,7 @@ CODES: dict[str, str] = {
     "PAGES_LEFT_OUT": "Some pages were not given to the language model.",
     "FIELDS_LEFT_OUT": "Some fields were not compared, offered or generated.",
     "TOPIC_GUESSED": "The question's topic could not be determined, so the most likely one was used.",
+    "BATCH_FAILED": "A batch was refused by its provider, or came to no results; its calls are asked live.",
     "MORE_WARNINGS": "More warnings occurred than are kept; `message` counts them.",
 }
 
@@ -113,6 +114,11 @@ EVENTS: dict[str, tuple[str, str]] = {
     "job.continued": ("", "The job continues."),
     "job.cancelling": ("", "Cancellation was requested."),
     "job.warning": ("`code`, `message`, `item`", "Something was done worse than asked."),
+    "job.answers_awaited": (
+        "`submitted`, `answered`, `failed`, `open`",
+        "Calls of a job with `execution: batch` are with their providers, who give the counts; `open` counts batches"
+        " that have not ended.",
+    ),
     "job.provider_away": (
         "`provider`, `attempt`, `code`, `message`, `since`, `nextAttemptAt`, `givesUpAt`",
         "A provider does not respond; the job waits for it.",
@@ -142,6 +148,7 @@ ENRICHMENT_EVENTS: dict[str, str] = {
     "entity_started": "Work on an entity of a batch began.",
     "entity_completed": "An entity is done.",
     "entity_skipped": "An entity was left out: wrong type, cost cap or unusable input.",
+    "execution_selected": "It is decided whether calls are made live or through batches; sent if the start asks.",
     "strategy_selected": "The strategy is decided: one call for everything, or one per expertise domain.",
     "model_auto_selected": "`auto` was resolved to a model.",
     "classification_started": "The entity's type is being checked.",
@@ -195,6 +202,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "Language models and enrichment": (
         "llm_providers", "llm_repairs", "llm_seconds", "llm_concurrency", "llm_slots", "llm_cache_days",
+        "llm_batch_calls", "llm_batch_first_wait", "llm_batch_longest_wait", "llm_batch_live_seconds",
+        "llm_batch_grace_seconds",
         "enrichment_chunk", "enrichment_max_bytes", "attachment_max_bytes", "fetch_max_bytes",
     ),
     "AI jobs": ("databases_root", "query_seconds", "ai_model", "ai_rate", "ai_result_days"),

@@ -21,7 +21,8 @@ import pytest_asyncio
 
 from tests.support import builders
 from tests.support.ai import make_lamps
-from tests.support.llm_server import LlmServer, llm_server
+from tests.support.batch_server import BatchLlmServer, batch_server
+from tests.support.llm_server import LlmServer
 from tests.support.receiver import Receiver, receiver
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
@@ -162,9 +163,9 @@ def databases(session_home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def loopback() -> Iterator[LlmServer]:
+def loopback() -> Iterator[BatchLlmServer]:
     """A provider of language models, in the place of every remote one."""
-    with llm_server() as served:
+    with batch_server() as served:
         yield served
 
 

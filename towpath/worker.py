@@ -25,6 +25,7 @@ from temporalio.client import (
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from towpath.activities.ai import AiActivities
+from towpath.activities.batches import BatchActivities
 from towpath.activities.enrichment import EnrichmentActivities, LlmTaskActivities
 from towpath.activities.entities import EntityActivities, IndexCareActivities, JudgeActivities, ReindexActivities
 from towpath.activities.extraction import ExtractionActivities
@@ -54,6 +55,7 @@ from towpath.jobs.registry import job_types
 from towpath.jobs.service.housekeeping import Housekeeping
 from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
+from towpath.llm.batches.service import BatchService
 from towpath.llm.gateway import LlmGateway
 from towpath.llm.limiter.budgets import budgets_of
 from towpath.llm.limiter.ledger import PostgresLedger
@@ -75,6 +77,7 @@ from towpath.vectors.store.index import VectorIndex
 from towpath.webhooks.retention import sweep_deliveries_after
 from towpath.webhooks.service.sending import DeliverySender
 from towpath.workflows.ai import AI_WORKFLOWS
+from towpath.workflows.batches import BATCH_WORKFLOWS
 from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
 from towpath.workflows.entity_judge import JUDGE_WORKFLOWS
 from towpath.workflows.entity_reindex import ENTITY_WORKFLOWS
@@ -92,10 +95,13 @@ WORKFLOWS: list[type] = [
     *ENRICHMENT_WORKFLOWS,
     *AI_WORKFLOWS,
     *EXTRACTION_WORKFLOWS,
+    *BATCH_WORKFLOWS,
     *WEBHOOK_WORKFLOWS,
     ReconcileWorkflow,
 ]
 GRACE = timedelta(seconds=20)
+DRAIN_SECONDS = 10.0
+"""So long after it a request may take whose caller was stopped, for its answer to be kept and booked."""
 STICKY = timedelta(seconds=3)
 """After so long another worker takes a workflow's task: that is what its client waits for when one was killed."""
 RECONCILE_EVERY = timedelta(seconds=30)
@@ -141,8 +147,11 @@ class Parts:
     webhooks: WebhookActivities
     webhook_client: GuardedClient
     client: GuardedClient
+    llm_gateway: LlmGateway
     models: LanguageModels
     limiter: ProviderLimiter
+    batches: BatchService
+    batch_steps: BatchActivities
     installed: tuple[object, ...] = ()
 
     @classmethod
@@ -177,6 +186,7 @@ class Parts:
         vault = Vault(settings.encryption_key_list)
         patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
         llm_gateway = LlmGateway(database, models, patience)
+        batches = BatchService(database, models, patience, clock=clock)
         fetcher = GuardedClient(
             closed=closed,
             allow_hosts=settings.allowed_host_list,
@@ -236,8 +246,11 @@ class Parts:
             webhooks=WebhookActivities(DeliverySender(database, webhook_client, vault)),
             webhook_client=webhook_client,
             client=client,
+            llm_gateway=llm_gateway,
             models=models,
             limiter=limiter,
+            batches=batches,
+            batch_steps=BatchActivities(batches),
             installed=tuple(part for feature in installed_features() for part in feature.activities(database)),
         )
 
@@ -317,8 +330,11 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(parts.client.close)
         stack.push_async_callback(parts.webhook_client.close)
         stack.push_async_callback(parts.models.close)
+        stack.push_async_callback(parts.batches.close)
         stack.push_async_callback(parts.fetcher.close)
         stack.push_async_callback(parts.documents.close)
+        # After the workers have stopped, and before what it needs is closed.
+        stack.push_async_callback(parts.llm_gateway.drain, DRAIN_SECONDS)
         for queue in queues:
             await stack.enter_async_context(make_worker(client, queue, parts, settings))
         if Queue.ENGINE in queues:

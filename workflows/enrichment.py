@@ -17,19 +17,20 @@ from towpath.enrichment.types import (
     SINGLE_ENRICHMENT,
     LlmEvent,
 )
-from towpath.jobs.types import JobInput, JobOutcome, NewEvent, PageTask, RunState
-from towpath.workflows.job import JobWorkflow
+from towpath.jobs.types import JobInput, JobOutcome, NewEvent, PageTask
+from towpath.llm.batches.types import BatchRunState
+from towpath.workflows.batches import BatchingWorkflow
 from towpath.workflows.options import LLM_CALL
 from towpath.workflows.single import single_activity_job
 
 PLAN, CHECK, ENRICH = "plan", "check", "enrich"
 
 
-class EnrichmentWorkflow(JobWorkflow[RunState]):
+class EnrichmentWorkflow(BatchingWorkflow[BatchRunState]):
     """What enrichments of one and of many entities share."""
 
     def __init__(self) -> None:
-        super().__init__(RunState())
+        super().__init__(BatchRunState())
 
     async def _phases(self, job: JobInput) -> None:
         state = self.state
@@ -37,22 +38,20 @@ class EnrichmentWorkflow(JobWorkflow[RunState]):
             plan = await workflow.execute_activity_method(
                 EnrichmentActivities.plan_enrichment, job.ref, **LLM_CALL, summary="plan"
             )
-            state.pages = plan.pages
+            state.pages, state.batch = plan.pages, plan.batch
             if not state.pages:
                 return
             if job.ref.kind == SINGLE_ENRICHMENT:
                 await self._check(job)
             await self.enter_phase(job, ENRICH, len(state.pages))
-        pages = state.pages
 
-        async def chunk(unit: int) -> object:
-            task = PageTask(ref=job.ref, page=pages[unit], pages=len(pages))
-            summary = f"entities of page {pages[unit]}"
+        async def run(task: PageTask) -> object:
+            summary = f"entities of page {task.page}"
             return await workflow.execute_activity_method(
                 EnrichmentActivities.enrich_page, task, **LLM_CALL, summary=summary
             )
 
-        await self.run_chunks(job, chunk, len(pages))
+        await self.run_pages(job, ENRICH, run)
 
     async def _check(self, job: JobInput) -> None:
         """Check whether the entity fits the schema; where it does not, a person decides before money is spent."""

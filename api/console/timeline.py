@@ -34,6 +34,7 @@ MARKS: dict[str, str] = {
     EventType.PAUSED: "warn",
     EventType.WARNING: "warn",
     EventType.PROVIDER_AWAY: "warn",
+    EventType.ANSWERS_AWAITED: "small",
     EventType.PROGRESS: "small",
     EventType.RETRYING: "warn",
 }
@@ -117,6 +118,11 @@ def _away(data: Mapping[str, Any]) -> tuple[str, str]:
     return title, f"attempt {data.get('attempt', 1)}: {data.get('message', '')}"[:MAX_DETAIL]
 
 
+def _awaited(data: Mapping[str, Any]) -> tuple[str, str]:
+    counts = f"{data.get('answered', 0)} of {data.get('submitted', 0)} calls answered, {data.get('failed', 0)} not"
+    return "Waiting for batches", f"{counts}; {data.get('open', 0)} batches are open"
+
+
 def _end(data: Mapping[str, Any]) -> str:
     error = data.get("error")
     if isinstance(error, Mapping):
@@ -154,5 +160,6 @@ DESCRIBE: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     EventType.RETRYING: _retrying,
     EventType.WARNING: _warning,
     EventType.PROVIDER_AWAY: _away,
+    EventType.ANSWERS_AWAITED: _awaited,
 }
 """Functions that return the title and the words of an event, for events with words of their own."""

@@ -12,6 +12,7 @@ from towpath.accounts.service.keys import get_key
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey
 from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
@@ -100,7 +101,8 @@ async def enrich_batch(
     limit = state.settings.enrichment_max_bytes
     async with state.uploads.turn(request, caller.organization, limit=limit, setting="enrichment_max_bytes"):
         body, digest, webhook = await read_start(request, state, BatchBody)
-        draft = await draft_batch(state.enrichment, caller.organization, body, origin=origin)
+        deadline = read_deadline(request)
+        draft = await draft_batch(state.enrichment, caller.organization, body, origin=origin, deadline=deadline)
         started = await start_job(
             request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
         )

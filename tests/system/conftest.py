@@ -28,7 +28,7 @@ def system(session_home: Path, files: Path, databases: Path, loopback: LlmServer
         llm_providers={**providers(loopback.url), **small_provider(loopback.url)},
         databases_root=databases, query_seconds=5.0, ai_rate=1_000_000,
         # A minute after a test its index would be rebuilt, beside whatever test then counts rows, jobs or seconds.
-        settle_seconds=0,
+        settle_seconds=0, llm_batch_first_wait=0.2,
     )  # fmt: skip
     with supervised(settings) as stack:
         yield stack

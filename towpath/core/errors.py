@@ -19,7 +19,9 @@ TowpathError
 |   |-- ModelTimeoutError   504  the provider took too long
 |   |-- ContextTooLongError 422  the prompt is longer than the model takes
 |   |-- ModelRetiredError   422  the provider no longer has the model
-|   `-- OutputInvalidError  502  not the asked form, also after repairs
+|   |-- OutputInvalidError  502  not the asked form, also after repairs
+|   `-- CostLimitError      402  it could cost more than is left of the job's cap
+|-- AnswerAwaitedError     500  an answer comes with a batch later; ends a page, and never leaves its activity
 `-- JobFaultError           500  a job cannot go on; never retried
     `-- MissingExtraError   501  an optional part is not installed; names the extra
 """
@@ -104,6 +106,7 @@ class ErrorCode(StrEnum):
     PAGES_LEFT_OUT = "PAGES_LEFT_OUT"
     FIELDS_LEFT_OUT = "FIELDS_LEFT_OUT"
     TOPIC_GUESSED = "TOPIC_GUESSED"
+    BATCH_FAILED = "BATCH_FAILED"
     MORE_WARNINGS = "MORE_WARNINGS"
 
 
@@ -394,6 +397,18 @@ class OutputInvalidError(ModelError):
     """502: the answer has not the form that was asked for, also after repairs."""
 
     default_code = ErrorCode.MODEL_OUTPUT_INVALID
+
+
+class CostLimitError(ModelError):
+    """402: a request could cost more than is left of its job's cap; it was not made."""
+
+    status = 402
+    title = "Payment Required"
+    default_code = ErrorCode.COST_LIMIT
+
+
+class AnswerAwaitedError(TowpathError):
+    """A call waits for a batch of its provider: no failure, and no answer yet. It ends a page, and no more."""
 
 
 class PaymentRequiredError(TowpathError):

@@ -9,9 +9,11 @@ from towpath.core.errors import ModelError
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.fusion import arbitrate, fuse
 from towpath.enrichment.domain.prompts import arbitration_prompt, letter_of
+from towpath.enrichment.expertise_calls import cost_members
 from towpath.enrichment.types import Fusion, LlmEvent
 from towpath.jobs.types import JobRef, JobWarning
 from towpath.llm.gateway import LlmGateway
+from towpath.llm.types import Purpose, Site
 
 Emit = Callable[[LlmEvent, dict[str, Any]], Awaitable[None]]
 
@@ -25,6 +27,7 @@ async def fuse_results(
     emit: Emit,
     *,
     arbiter: str | None,
+    item: int = 0,
     bypass: bool = False,
 ) -> tuple[Fusion, list[JobWarning]]:
     """Fuse results of several models.
@@ -37,6 +40,7 @@ async def fuse_results(
         results: By model.
         emit: Appends an event.
         arbiter: The model that decides conflicts; None: the rules do.
+        item: The entity's place in the request.
         bypass: Take no other job's answer.
 
     Returns:
@@ -53,25 +57,27 @@ async def fuse_results(
     if arbiter is None or not disputed:
         return fused, []
     await emit(LlmEvent.ARBITRATION_STARTED, {"arbitration_model": arbiter, "conflict_count": len(disputed)})
+    site = Site(Purpose.ARBITRATION, item)
+    prompt = arbitration_prompt(content, entity, disputed)
     try:
-        answer = await llm_gateway.ask(ref, arbiter, arbitration_prompt(content, entity, disputed), bypass=bypass)
+        answer = await llm_gateway.ask(ref, arbiter, prompt, site=site, bypass=bypass)
     except ModelError as error:
         if error.retryable:
             raise
-        failed = {"success": False, "decisions": {}, "fallback_to_rule_based": True, "cost_usd": 0.0}
+        cost = cost_members(error.usage)
+        failed: dict[str, Any] = {"success": False, "decisions": {}, "fallback_to_rule_based": True, **cost}
         await emit(LlmEvent.ARBITRATION_COMPLETED, {**failed, "error_message": error.detail})
         problem = f"arbitration failed: {error.detail}"
         warning = JobWarning(code=error.code, message=f"the rules decided {len(disputed)} conflicts; {problem}")
-        return fused.model_copy(update={"warnings": [*fused.warnings, problem]}), [warning]
+        return fused.model_copy(update={"warnings": [*fused.warnings, problem], **cost}), [warning]
     decisions: dict[str, str] = {}
     for number, conflict in enumerate(disputed, start=1):
         letters = {letter_of(place): model for place, model in enumerate(conflict.values_by_model)}
         winner = letters.get(str(answer.data.get(f"field_{number}")))
         if winner is not None:
             decisions[conflict.path] = winner
-    arbitrated = arbitrate(fused, decisions, model=arbiter)
-    cost = {"cost_usd": answer.usd, "input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens}
-    arbitrated = arbitrated.model_copy(update=cost)
+    cost = cost_members(answer.usage)
+    arbitrated = arbitrate(fused, decisions, model=arbiter).model_copy(update=cost)
     outcome = {"success": True, "decisions": decisions, "fallback_to_rule_based": False, **cost}
     await emit(LlmEvent.ARBITRATION_COMPLETED, {**outcome, "error_message": None})
     return arbitrated, []

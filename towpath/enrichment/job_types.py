@@ -20,6 +20,7 @@ from towpath.enrichment.types import (
 )
 from towpath.jobs.job_type import EventVocabulary, JobType, LoadResult
 from towpath.jobs.types import EventType
+from towpath.llm.batches.types import BATCH_ACTIVITIES
 
 STATUS_PATH = "/api/enrichment/jobs/{id}/status"
 
@@ -63,7 +64,7 @@ def _describe(
     )
 
 
-CHUNKS = ("plan_enrichment", "enrich_page")
+CHUNKS = ("plan_enrichment", "enrich_page", *BATCH_ACTIVITIES)
 JOB_TYPES = (
     _describe(
         SINGLE_ENRICHMENT,

@@ -8,12 +8,13 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from towpath.core.errors import ErrorCode, ModelError
+from towpath.core.errors import AnswerAwaitedError, CostLimitError, ErrorCode, ModelError
+from towpath.core.usage import Usage
 from towpath.db.engine import Connection
 from towpath.enrichment.domain.content import entity_label
 from towpath.enrichment.domain.prompts import classification_prompt, note_of
 from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, merge_parts, record_id
-from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
+from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, cost_members
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.records import (
     call_usage,
@@ -36,13 +37,14 @@ from towpath.enrichment.types import (
     Verdict,
 )
 from towpath.jobs.domain import Outcome
-from towpath.jobs.store.event_log import find_written_keys
+from towpath.jobs.store.event_log import find_event, find_written_keys
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.jobs import add_progress
 from towpath.jobs.store.staging import add_failures, settle_item
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
-from towpath.jobs.types import Cost, FailedItem, JobRef, JobWarning, NewEvent, Progress
+from towpath.jobs.types import FailedItem, JobRef, JobWarning, NewEvent, Progress
+from towpath.llm.types import Purpose, Site
 
 Result = TypeVar("Result")
 
@@ -68,12 +70,15 @@ class EntityEnrichment:
     running: list[str] = field(default_factory=list)
     last_error: str | None = None
     note: str | None = None
+    check_usage: Usage = field(default_factory=Usage)
+    left_out: list[ModelResult] = field(default_factory=list)
     _counting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
         """Go through all steps that an earlier try has not been through.
 
         Raises:
+            CostLimitError: The job's cap leaves no room for any of its calls.
             ModelError: A provider cannot answer now; what was answered is kept.
             JobNotActiveError: The job has ended.
         """
@@ -85,12 +90,17 @@ class EntityEnrichment:
             return
         await self._begin_models()
         await run_all([self._ask_model(model) for model in self.context.plan.models if model not in self.results])
+        if len(self.left_out) == len(self.context.plan.models):
+            raise CostLimitError(self.left_out[0].error_message or "there is no money left")
+        for result in self.left_out:
+            await self._store_result(result)
         fused = await self._fuse()
         await self._end(fused)
 
     async def skip(self, code: str, message: str, warnings: Sequence[JobWarning] = ()) -> None:
         """Leave the entity out."""
-        data = {"entity_label": self._label, "code": code, "message": message}
+        cost = round(self.check_usage.usd, 9)
+        data = {"entity_label": self._label, "code": code, "message": message, "total_cost_usd": cost}
         event = self._event(LlmEvent.ENTITY_SKIPPED, "skipped", data)
         await self._settle(Outcome.SKIPPED, [event], warnings=warnings)
 
@@ -150,43 +160,56 @@ class EntityEnrichment:
         model = plan.classification_model
         if model is None:
             return None
+        told = await self._load_check()
+        if told is not None:
+            return None if told["classification"] is None else Classification.model_validate(told["classification"])
         await self._emit([self._event(LlmEvent.CLASSIFICATION_STARTED, "classification", {"model": model})])
         prompt = classification_prompt(plan.content, self.entity)
-        cost = Cost()
+        usage = Usage()
+        site = Site(Purpose.CLASSIFICATION, self.index)
         classification: Classification | None = None
         error_message: str | None = None
         warnings: list[JobWarning] = []
         try:
-            answer = await context.llm_gateway.ask(context.ref, model, prompt, bypass=plan.bypass_cache)
+            answer = await context.llm_gateway.ask(context.ref, model, prompt, site=site, bypass=plan.bypass_cache)
         except ModelError as error:
             if error.retryable:
                 raise
-            error_message = error.detail
+            usage, error_message = error.usage, error.detail
             warnings = [self._warning(error.code, f"its type was not checked: {error.detail}")]
         else:
-            cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+            usage = answer.usage
             classification = Classification(
                 **Verdict.model_validate(answer.data).model_dump(),
                 expected_type=str(plan.content["root"].get("name", "")),
                 classification_model=model,
-                input_tokens=answer.input_tokens,
-                output_tokens=answer.output_tokens,
-                cost_usd=answer.usd,
+                **cost_members(usage),
             )
+        self.check_usage = usage
         data = {
             "success": classification is not None,
             "classification": None if classification is None else classification.model_dump(mode="json"),
             "error_message": error_message,
+            **cost_members(usage),
         }
         event = self._event(LlmEvent.CLASSIFICATION_COMPLETED, "classified", data)
 
         async def write(connection: Connection) -> None:
             if await append_events(connection, context.ref, [event]):
-                await add_progress(connection, context.ref, Progress(), cost=cost)
                 await add_warnings(connection, context.ref, warnings)
 
         await context.writer.write(context.ref.job_id, write)
         return classification
+
+    async def _load_check(self) -> dict[str, Any] | None:
+        """Load the check that an earlier try has told of, as its event has it: one that failed is not paid again."""
+        async with self.context.database.transaction() as connection:
+            key = f"{self.context.ref.attempt}:{self._key('classified')}"
+            told = await find_event(connection, self.context.ref.job_id, key)
+        if told is not None:
+            members = {name: told.get(name) or 0 for name in ("input_tokens", "output_tokens")}
+            self.check_usage = Usage(usd=told.get("cost_usd") or 0.0, **members)
+        return told
 
     async def _ask_model(self, model: str) -> None:
         plan = self.context.plan
@@ -207,12 +230,16 @@ class EntityEnrichment:
         self.results[model] = result
         self.running.remove(model)
         self.last_error = result.error_message or self.last_error
-        await self._store_result(result)
+        if all(part.code is ErrorCode.COST_LIMIT and not part.input_tokens for part in parts):
+            # Whether it is told as a failure or the whole entity is left out is seen when all models are through.
+            self.left_out.append(result)
+        else:
+            await self._store_result(result)
 
     async def _ask_domain(
         self, model: str, domain: str | None, keys: Sequence[str] | None, parts: list[ExpertiseResult], total: int
     ) -> None:
-        part = await ask_domain(self.context, self.entity, model, domain, keys, note=self.note)
+        part = await ask_domain(self.context, self.entity, model, domain, keys, item=self.index, note=self.note)
         # Two that end at once would else be reported in another order than that in which they were counted.
         async with self._counting:
             parts.append(part)
@@ -237,7 +264,6 @@ class EntityEnrichment:
 
     async def _store_result(self, result: ModelResult) -> None:
         ref, plan = self.context.ref, self.context.plan
-        cost = Cost(usd=result.cost_usd, input_tokens=result.input_tokens, output_tokens=result.output_tokens)
         breakdown = [show_call(part.model_dump(mode="json", exclude={"result"})) for part in result.expertises]
         data = {**result_view(result), "expertise_breakdown": breakdown}
         event = self._event(LlmEvent.MODEL_COMPLETED, f"{result.model}:completed", data, current=result.model)
@@ -245,7 +271,6 @@ class EntityEnrichment:
         async def write(connection: Connection) -> None:
             await append_events(connection, ref, [event])
             await write_records(connection, [enrichment_record(ref, plan, self.index, self.entity, result)])
-            await add_progress(connection, ref, Progress(), cost=cost)
 
         await self.context.writer.write(ref.job_id, write)
 
@@ -273,6 +298,7 @@ class EntityEnrichment:
             {result.model: result.result or {} for result in successful},
             emit_fusion,
             arbiter=plan.arbitration_model,
+            item=self.index,
             bypass=plan.bypass_cache,
         )
         record = record_id(ref.job_id, self.index, "fusion")
@@ -304,7 +330,6 @@ class EntityEnrichment:
         async def write(connection: Connection) -> None:
             if await append_events(connection, ref, [event]):
                 await write_records(connection, [row])
-                await add_progress(connection, ref, Progress(), cost=Cost(usd=fused.cost_usd or 0.0))
                 item_warnings = [self._warning(warning.code, warning.message) for warning in warnings]
                 await add_warnings(connection, ref, item_warnings)
 
@@ -319,7 +344,7 @@ class EntityEnrichment:
         # Of a model that is alone everyone knows the name.
         lone = results[0].error_message if len(results) == 1 else None
         error = lone or "; ".join(message for _, message in errors) or None
-        cost = sum(result.cost_usd for result in results) + ((fused and fused.cost_usd) or 0.0)
+        cost = self.check_usage.usd + sum(result.cost_usd for result in results) + ((fused and fused.cost_usd) or 0.0)
         data = {
             "entity_label": self._label,
             "success": success,
@@ -407,10 +432,12 @@ async def run_all(steps: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
     """Run steps at once, each to its end, and only then raise: a paid answer of a neighbour is not thrown away.
 
     Raises:
-        BaseException: The first that a step raised; of several to repeat the one that asks for most time.
+        BaseException: The first that a step raised; of several to repeat the one that asks for most time; and only
+            where nothing else was raised, that an answer comes with a batch.
     """
     outcomes = await asyncio.gather(*steps, return_exceptions=True)
-    failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    raised = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    failed = [outcome for outcome in raised if not isinstance(outcome, AnswerAwaitedError)] or raised
     if failed:
         final = [outcome for outcome in failed if not getattr(outcome, "retryable", False)]
         raise final[0] if final else max(failed, key=lambda outcome: getattr(outcome, "retry_after", None) or 0)

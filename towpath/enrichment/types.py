@@ -23,7 +23,8 @@ from pydantic import (
 from towpath.core.errors import ErrorCode
 from towpath.core.json_values import read_json
 from towpath.core.words import Word
-from towpath.jobs.types import JobState
+from towpath.jobs.types import JobState, PagePlan
+from towpath.llm.batches.types import BatchPlan, Execution
 
 SINGLE_ENRICHMENT = "single_enrichment"
 BATCH_ENRICHMENT = "batch_enrichment"
@@ -102,6 +103,7 @@ class LlmEvent(StrEnum):
     ENTITY_COMPLETED = "entity_completed"
     ENTITY_SKIPPED = "entity_skipped"
     STRATEGY_SELECTED = "strategy_selected"
+    EXECUTION_SELECTED = "execution_selected"
     MODEL_AUTO_SELECTED = "model_auto_selected"
     CLASSIFICATION_STARTED = "classification_started"
     CLASSIFICATION_COMPLETED = "classification_completed"
@@ -166,6 +168,15 @@ class Plan(BaseModel):
     max_cost_usd: float | None = None
     origin: str | None = None
     single: bool = False
+    requested_execution: Execution = Execution.LIVE
+    execution: Execution = Execution.LIVE
+    execution_reason: str = ""
+
+
+class EnrichmentPlan(PagePlan):
+    """Which pages have work left, and how the job waits where its calls go through batches."""
+
+    batch: BatchPlan | None = None
 
 
 class HoldCheck(BaseModel):

@@ -85,7 +85,6 @@ class JudgeParams(IndexParams):
     zone: tuple[float, float] | None = None
     attempt: int | None = Field(default=None, description="The attempt that has planned.")
     has_more: bool = Field(default=False, description="Whether the limit has left pairs out.")
-    reserved: dict[str, float] = Field(default={}, description="What requests under way may cost, by page.")
     is_spent: bool = Field(default=False, description="Whether the next request could have cost too much.")
     answers: dict[str, int] = Field(default={}, description="How often each answer was given.")
 

@@ -8,7 +8,18 @@ from typing import Any
 
 from towpath.core.errors import ErrorCode
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobError, JobRef, JobState, JobWarning, Progress, Retrying, ReviewStatus, Waiting
+from towpath.jobs.types import (
+    AWAITED,
+    Awaited,
+    JobError,
+    JobRef,
+    JobState,
+    JobWarning,
+    Progress,
+    Retrying,
+    ReviewStatus,
+    Waiting,
+)
 
 WAITING_SHOWN = timedelta(seconds=70)
 """Somewhat longer than the longest time between two reports of a wait that lasts."""
@@ -83,3 +94,9 @@ def read_subject(job: JobRow, path: str | None) -> Any:
     for name in (path or "").split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def awaited_of(job: JobRow) -> Awaited | None:
+    """Return how far the batches of a job's calls are; None: it has none."""
+    counts = job.params.get(AWAITED)
+    return None if counts is None else Awaited.model_validate(counts)

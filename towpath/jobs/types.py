@@ -210,6 +210,19 @@ class JobLinks(Wire):
     temporal: str | None = None
 
 
+AWAITED = "awaited"
+"""The parameter of a job that holds how far its batches are."""
+
+
+class Awaited(Wire):
+    """How far the batches of a job's calls are, as the providers of language models count them."""
+
+    submitted: int = Field(description="Calls in batches, of all attempts.")
+    answered: int = 0
+    failed: int = Field(default=0, description="Calls that ended otherwise; they are asked live.")
+    open: int = Field(default=0, description="Batches that have not ended.")
+
+
 class JobView(Wire):
     """What `GET /v1/jobs/{id}` answers for a job of any kind."""
 
@@ -236,6 +249,7 @@ class JobView(Wire):
         default=[], description="What was done worse than it was asked for; the first hundred, then how many more."
     )
     cost: Cost = Cost()
+    awaited: Awaited | None = Field(default=None, description="Calls that go through batches; none: all are live.")
     result: dict[str, Any] | None = Field(default=None, description="A small result; large ones have their own route.")
     links: JobLinks
 
@@ -281,6 +295,7 @@ class EventType(StrEnum):
     WARNING = "job.warning"
     PROVIDER_AWAY = "job.provider_away"
     WAITING = "job.waiting"
+    ANSWERS_AWAITED = "job.answers_awaited"
     RESTARTED = "job.restarted"
     COMPLETED = "job.completed"
     FAILED = "job.failed"
@@ -395,6 +410,7 @@ class PageTask(BaseModel):
     ref: JobRef
     page: int
     pages: int = Field(description="How many pages this run goes through, for the fraction done.")
+    collects: bool = Field(default=False, description="Whether its calls of language models wait for batches.")
 
 
 class NewEvent(BaseModel):

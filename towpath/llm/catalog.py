@@ -25,6 +25,14 @@ PREFERRED = (
     "google::gemini-2.5-flash",
     "deepseek::deepseek-chat",
 )
+BATCH_CONTEXT = {"processing": "batch"}
+"""What `genai-prices` calls a call through a batch endpoint."""
+BATCH_SHARES = {"openai": 0.5, "anthropic": 0.5}
+"""What a batch costs of the price of a live call, where the library has no batch price for a model.
+
+Sources: https://platform.openai.com/docs/guides/batch ("50% cost discount") and
+https://platform.claude.com/docs/en/build-with-claude/batch-processing ("50% of the standard API prices").
+"""
 NOT_FOR_TEXT = re.compile(
     r"embed|whisper|tts|audio|realtime|image|dall|moderation|transcribe|sora|ft:|rerank|live|nano-banana|computer-use"
     r"|robotics|omni-|turbo-instruct|^(ada|babbage|curie|davinci|text)(-|$)"
@@ -108,14 +116,29 @@ class Catalog:
         known = self.provider(split_key(model)[0])
         return known is not None and known.small
 
-    def price(self, model: str, input_tokens: int, output_tokens: int) -> float:
-        """Price a call in dollars, none of it cached; 0 where no price is known."""
-        return self.priced(model, Usage(input_tokens=input_tokens, output_tokens=output_tokens)).usd
+    @property
+    def batch_live_seconds(self) -> float:
+        """Return how long before its deadline a job stops waiting for batches."""
+        return self._config.batch_live_seconds
 
-    def priced(self, model: str, usage: Usage) -> Usage:
+    def has_batches(self, model: str) -> bool:
+        """Return whether a model's provider has a batch endpoint."""
+        known = self.provider(split_key(model)[0])
+        return known is not None and known.batches
+
+    def price(self, model: str, input_tokens: int, output_tokens: int, *, batch: bool = False) -> float:
+        """Price a call in dollars, none of it cached; 0 where no price is known."""
+        return self.priced(model, Usage(input_tokens=input_tokens, output_tokens=output_tokens), batch=batch).usd
+
+    def priced(self, model: str, usage: Usage, *, batch: bool = False) -> Usage:
         """Return the usage of one request with its price in dollars; 0 where no price is known.
 
         A model whose price list has none for cached tokens takes them at the price of others.
+
+        Args:
+            model: The model key.
+            usage: The tokens.
+            batch: Whether the request goes through the provider's batch endpoint.
         """
         from genai_prices import Usage as Units
         from genai_prices.data_snapshot import get_snapshot
@@ -132,6 +155,10 @@ class Catalog:
         )
         try:
             dollars = float(get_snapshot().calc(units, name, known.prices, None, None).total_price)
+            if batch:
+                listed = float(get_snapshot().calc(units, name, known.prices, None, None, BATCH_CONTEXT).total_price)
+                # The library lists no batch price for some models, and then gives the other one.
+                dollars = listed if listed < dollars else dollars * BATCH_SHARES.get(known.prices, 1.0)
         except LookupError:
             dollars = 0.0
         return usage.model_copy(update={"usd": dollars})

@@ -43,13 +43,15 @@ def translate_error(model: str, error: Exception, usage: Usage) -> ModelError:
         error: What was raised.
         usage: What the provider was paid before it failed.
     """
-    translated = _translate(model, error)
+    cause = _root(error)
+    # What is refused here before it is sent: the SDKs take it for a failed connection.
+    refused = cause.__cause__
+    translated = refused if isinstance(refused, ModelError) else _translate(model, error, cause)
     translated.usage = usage
     return translated
 
 
-def _translate(model: str, error: Exception) -> ModelError:
-    cause = _root(error)
+def _translate(model: str, error: Exception, cause: BaseException) -> ModelError:
     if isinstance(cause, openai.APITimeoutError | anthropic.APITimeoutError | TimeoutError):
         return ModelTimeoutError(f"{model} did not answer in time")
     if isinstance(cause, openai.APIStatusError | anthropic.APIStatusError):

@@ -13,6 +13,7 @@ from towpath.core.errors import ModelError, ProviderDownError
 from towpath.core.imports import import_beside_loop
 from towpath.llm.capabilities import takes_strict_forms
 from towpath.llm.catalog import Catalog
+from towpath.llm.flight import Flight
 from towpath.llm.limiter.ledger import MemoryLedger
 from towpath.llm.limiter.limiter import ProviderLimiter
 from towpath.llm.limiter.pool import Pool
@@ -31,6 +32,9 @@ from towpath.llm.wire import STRICT, complete
 
 if TYPE_CHECKING:
     from instructor import AsyncInstructor
+
+    from towpath.llm.batches.exchange import Exchange
+    from towpath.llm.slots import Call
 
 NO_KEY = "none"
 MODULES = (
@@ -67,6 +71,8 @@ class LanguageModels:
         *,
         plain_json: bool = False,
         repairs: int | None = None,
+        exchange: Exchange | None = None,
+        flight: Flight | None = None,
     ) -> Answer:
         """Ask a model.
 
@@ -77,6 +83,8 @@ class LanguageModels:
             plain_json: Ask for JSON in words, for models that take no form.
             repairs: How often an answer of the wrong form is sent back, each time as a request of its own; None: as
                 often as is configured.
+            exchange: Answers in the provider's place, at the price of a batch.
+            flight: Who asks may look at it, and stop it, meanwhile.
 
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
@@ -87,10 +95,46 @@ class LanguageModels:
             raise ModelError(f"no worker knows the provider {provider}")
         mode = OutputMode.JSON if plain_json else known.mode
         await import_beside_loop(*MODULES, SDKS[known.api])
+        from towpath.llm.slots import Call
+
         client = await self._client(provider, known, mode)
         pool = self._pool(provider, known)
         most = self._config.repairs if repairs is None else repairs
-        return await self._create(client, known, model, name, prompt, mode, pool, organization, most)
+        priced = self.catalog.priced
+        call = Call(
+            pool,
+            organization,
+            self._config.seconds,
+            partial(priced, model),
+            flight or Flight(),
+            exchange=exchange,
+            batch_price=partial(priced, model, batch=True),
+        )
+        return await self._create(client, known, model, name, prompt, mode, call, most)
+
+    async def body_of(self, organization: str, model: str, prompt: Prompt, *, plain_json: bool = False) -> bytes:
+        """Return the body of the request that `ask` would send first.
+
+        Raises:
+            ModelError: There is none; see `ask`.
+        """
+        await import_beside_loop("towpath.llm.batches.exchange")
+        from towpath.llm.batches.exchange import Capture
+
+        capture = Capture()
+        try:
+            await self.ask(organization, model, prompt, plain_json=plain_json, repairs=0, exchange=capture)
+        except ModelError:
+            if capture.body is None:
+                raise
+        if capture.body is None:
+            raise ModelError(f"{model}: no request was made")
+        return capture.body
+
+    @property
+    def config(self) -> LlmConfig:
+        """Return the providers and limits."""
+        return self._config
 
     async def close(self) -> None:
         """Close all connections, and end all waits."""
@@ -114,15 +158,13 @@ class LanguageModels:
         name: str,
         prompt: Prompt,
         mode: OutputMode,
-        pool: Pool,
-        organization: str,
+        call: Call,
         repairs: int,
     ) -> Answer:
         from towpath.llm.faults import translate_error
         from towpath.llm.forms import answer_model
-        from towpath.llm.slots import CURRENT, Call
+        from towpath.llm.slots import CURRENT
 
-        call = Call(pool, organization, self._config.seconds, partial(self.catalog.priced, model))
         # Each question runs in a task's context of its own or sets this anew: nobody else's is seen.
         CURRENT.set(call)
         extra: dict[str, Any] = {}
@@ -141,8 +183,8 @@ class LanguageModels:
                 **extra,
             )
         except Exception as error:
-            raise translate_error(model, error, call.usage) from error
-        return Answer(data=answer.root, usage=call.usage, seconds=call.seconds)
+            raise translate_error(model, error, call.flight.usage) from error
+        return Answer(data=answer.root, usage=call.flight.usage, seconds=call.seconds)
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         client = self._clients.get((provider, mode))

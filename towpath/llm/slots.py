@@ -17,6 +17,8 @@ import httpx2
 from openai import DefaultAsyncHttpxClient
 
 from towpath.core.usage import Usage
+from towpath.llm.batches.exchange import Exchange
+from towpath.llm.flight import Flight
 from towpath.llm.limiter.headers import read_room, read_wait
 from towpath.llm.limiter.pool import MAX_HELD_SECONDS, MAX_WAIT_SECONDS, Outcome, Pool
 from towpath.llm.meter import read_usage
@@ -35,18 +37,22 @@ class Call:
         organization: Whose question.
         limit: Longest time of one request, in seconds.
         price: Gives a request's tokens their price.
+        flight: What the provider was paid so far, and whether the question may go on.
         seconds: What all requests took so far, without the wait for their turns.
-        usage: What the provider was paid so far, whatever became of its answers.
+        exchange: Answers in the provider's place, where a batch has made or will make the request.
+        batch_price: Gives the tokens of such an answer their price.
     """
 
     pool: Pool
     organization: str
     limit: float
     price: Callable[[Usage], Usage]
+    flight: Flight = field(default_factory=Flight)
     seconds: float = 0.0
-    usage: Usage = field(default_factory=Usage)
+    exchange: Exchange | None = None
+    batch_price: Callable[[Usage], Usage] | None = None
 
-    def count(self, response: httpx2.Response) -> float | None:
+    def count(self, response: httpx2.Response, *, batch: bool = False) -> float | None:
         """Count what a response says that it is paid for: before the SDK or instructor reads, or rejects it.
 
         Returns:
@@ -55,7 +61,8 @@ class Call:
         used = read_usage(response.content) if response.is_success else None
         if used is None:
             return 0.0 if response.status_code == TOO_MANY else None
-        self.usage += self.price(used)
+        price = self.batch_price if batch and self.batch_price is not None else self.price
+        self.flight.usage += price(used)
         return float(used.input_tokens - used.cache_read_tokens + used.output_tokens)
 
 
@@ -79,12 +86,20 @@ class SlotClient(DefaultAsyncHttpxClient):
         if call is None:
             # No job's: nobody's budget is known.
             return await super().send(request, **options)
+        if call.exchange is not None and (stored := call.exchange.answer(request)) is not None:
+            # It is paid for: what follows is a repair, and it is not to be dropped before it is booked.
+            call.flight.depart()
+            call.count(stored, batch=True)
+            return stored
+        await call.flight.board(request.content)
         until = time.monotonic() + MAX_WAIT_SECONDS
         while True:
             response, wait = await self._send_in_turn(call, request, options)
             is_short = wait is not None and wait <= MAX_HELD_SECONDS and time.monotonic() + wait < until
             if response.status_code != TOO_MANY or not is_short:
                 return response
+            # It is paid for nothing, and can be given up while it waits once more.
+            call.flight.return_unpaid()
 
     async def _send_in_turn(
         self, call: Call, request: httpx2.Request, options: dict[str, Any]
@@ -94,6 +109,7 @@ class SlotClient(DefaultAsyncHttpxClient):
         permit = await call.pool.enter(call.organization, outcome.size)
         started = time.monotonic()
         try:
+            call.flight.depart()
             async with asyncio.timeout(call.limit):
                 response = await super().send(request, **options)
             outcome.tokens = call.count(response)

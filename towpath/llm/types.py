@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +46,7 @@ class ProviderConfig(BaseModel):
     )
     prices: str | None = Field(default=None, description="Whose prices hold; none: it costs nothing.")
     small: bool = Field(default=False, description="Whether forms are bounded for a small model.")
+    batches: bool = Field(default=False, description="Whether it has the batch endpoint of its API.")
 
 
 class LlmConfig(BaseModel):
@@ -54,6 +56,15 @@ class LlmConfig(BaseModel):
     repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
     seconds: float = Field(default=120.0, gt=0, description="Longest time of one call.")
     concurrency: int = Field(default=32, ge=1, description="Calls at once with a provider's key, of all workers.")
+    batch_calls: int = Field(default=50_000, ge=1, description="Calls in one batch of a provider.")
+    batch_first_wait: float = Field(default=15.0, gt=0, description="Seconds before the first look at a batch.")
+    batch_longest_wait: float = Field(default=300.0, gt=0, description="Seconds between two looks in the end.")
+    batch_live_seconds: float = Field(
+        default=3600.0, ge=0, description="So long before its deadline a job stops waiting for batches and asks live."
+    )
+    batch_grace_seconds: float = Field(
+        default=90.0, ge=0, description="How long a request that creates a batch may still be on its way when lost."
+    )
 
 
 class ModelInfo(BaseModel):
@@ -95,6 +106,36 @@ class Prompt(BaseModel):
     images: list[ImagePart] = []
     most_tokens: int = 4096
     strict: bool = False
+
+
+class Purpose(StrEnum):
+    """What a question to a model is for; part of its line in the ledger."""
+
+    ENRICHMENT = "enrichment"
+    CLASSIFICATION = "classification"
+    ARBITRATION = "arbitration"
+    SCHEMA = "schema"
+    EXTRACTION = "extraction"
+    DOCUMENT_CLASS = "document_class"
+    QUESTION = "question"
+    JUDGEMENT = "judgement"
+    EARLIER = "earlier"
+    """Sums of what was paid before there was a ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where in a job a question is asked.
+
+    Two sites may ask the same: it is paid once, and booked to the one that has paid.
+
+    Attributes:
+        purpose: What for.
+        item: The item of the job, such as an entity; None: the job as a whole.
+    """
+
+    purpose: Purpose
+    item: int | None = None
 
 
 class Answer(BaseModel):

@@ -181,6 +181,24 @@ class Settings(BaseSettings):
     llm_slots: int = Field(
         default=8, ge=1, le=200, description="Pages of entities that a worker process works on at once."
     )
+    llm_batch_calls: int = Field(
+        default=50_000, ge=1, description="Calls in one batch of a provider at most; more go in several."
+    )
+    llm_batch_first_wait: float = Field(default=15.0, gt=0, description="Seconds before the first look at a batch.")
+    llm_batch_longest_wait: float = Field(
+        default=300.0, gt=0, description="Seconds between two looks at a batch; the first waits are shorter."
+    )
+    llm_batch_live_seconds: float = Field(
+        default=3600.0,
+        ge=0,
+        description="This long before its deadline a job stops waiting for batches, and asks live for what is missing.",
+    )
+    llm_batch_grace_seconds: float = Field(
+        default=90.0,
+        ge=0,
+        description="How long a request that creates a batch can still reach the provider after its worker was lost; "
+        "a batch that is not found is not sent again before. A request takes up to 60 s.",
+    )
     llm_cache_days: int = Field(default=30, ge=1, description="How long a language model's answers are kept.")
     enrichment_chunk: int = Field(default=10, ge=1, le=200, description="Entities per staged page of an enrichment.")
     enrichment_max_bytes: int = Field(default=64 << 20, ge=1, description="Maximum body size of an enrichment.")
@@ -376,9 +394,12 @@ class Settings(BaseSettings):
         """The providers of language models: those that are known, changed or joined by `llm_providers`."""
         environment = os.environ
         known = {
-            "openai": ProviderConfig(key=environment.get("OPENAI_API_KEY") or None, prices="openai"),
+            "openai": ProviderConfig(key=environment.get("OPENAI_API_KEY") or None, prices="openai", batches=True),
             "anthropic": ProviderConfig(
-                api=WireFormat.ANTHROPIC, key=environment.get("ANTHROPIC_API_KEY") or None, prices="anthropic"
+                api=WireFormat.ANTHROPIC,
+                key=environment.get("ANTHROPIC_API_KEY") or None,
+                prices="anthropic",
+                batches=True,
             ),
             "google": ProviderConfig(
                 url="https://generativelanguage.googleapis.com/v1beta/openai/",
@@ -398,7 +419,15 @@ class Settings(BaseSettings):
             changes = changed.model_dump(exclude_unset=True)
             known[name] = known[name].model_copy(update=changes) if name in known else changed
         return LlmConfig(
-            providers=known, repairs=self.llm_repairs, seconds=self.llm_seconds, concurrency=self.llm_concurrency
+            providers=known,
+            repairs=self.llm_repairs,
+            seconds=self.llm_seconds,
+            concurrency=self.llm_concurrency,
+            batch_calls=self.llm_batch_calls,
+            batch_first_wait=self.llm_batch_first_wait,
+            batch_longest_wait=self.llm_batch_longest_wait,
+            batch_live_seconds=self.llm_batch_live_seconds,
+            batch_grace_seconds=self.llm_batch_grace_seconds,
         )
 
     def require_database_url(self) -> str:

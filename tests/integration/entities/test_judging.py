@@ -19,7 +19,7 @@ from towpath.db.engine import Database
 from towpath.entities.domain.golden import Override
 from towpath.entities.domain.judging import PAIRS_A_PROMPT, Question, judge_prompt
 from towpath.entities.group_types import WhyReason
-from towpath.entities.judge_types import JudgeBody, JudgementView, JudgeParams, JudgeResult
+from towpath.entities.judge_types import JudgeBody, JudgementView, JudgeResult
 from towpath.entities.service.judgements import JudgementService
 from towpath.entities.service.judging import Judging
 from towpath.entities.service.matching import ModelCache
@@ -335,7 +335,9 @@ async def test_a_page_that_comes_twice_is_asked_and_counted_once(bench: Bench) -
     assert result.pairs_asked == len(await bench.listed())
     job = await get_job(bench.rig.database, ref.organization, ref.job_id)
     assert job.cost_usd == bench.models.catalog.price(MODEL, 100, 20)
-    assert JudgeParams.model_validate(job.params).reserved == {}
+    async with bench.rig.database.statement() as connection:
+        cursor = await connection.execute("SELECT count(*) FROM llm_reservations WHERE job_id = %s", (ref.job_id,))
+        assert await cursor.fetchone() == (0,)
 
 
 async def test_a_value_that_gives_orders_stays_in_its_pair(database: Database, provider: LlmServer) -> None:

@@ -403,11 +403,19 @@ def test_an_estimate_and_a_cap(org: Organization, provider: LlmServer) -> None:
     assert not provider.calls
     each = found["cost_usd"]["expected"] / 4
     assert org.call("POST", BATCH, 402, json={**body, "max_cost_usd": each / 2})["code"] == "cost_limit_exceeded"
-    messages = org.messages(org.enrich(BATCH, **{**body, "max_cost_usd": each * 1.5}))
+    # A request sets aside the most that it can cost, and that is more than it is expected to.
+    refused = org.call("POST", BATCH, 402, json={**body, "max_cost_usd": each * 1.01})
+    assert "the first request alone can take" in refused["detail"]
+    needed = float(refused["detail"].split("can take ")[1].split()[0]) + 1e-6
+    # What the provider is paid here for each, and room for a last request behind three of them.
+    paid = (100 * 2.5 + 20 * 10) / 1_000_000
+    cap = needed + paid * 1.5
+    messages = org.messages(org.enrich(BATCH, **{**body, "max_cost_usd": cap}))
     skipped = of(messages, "entity_skipped")
     assert {one["code"] for one in skipped} == {"insufficient_credits"}
     assert 1 <= len(skipped) < 4
-    assert org.call("GET", f"/api/enrichment/jobs/{messages[0]['job_id']}/status")["cost_usd"] <= each * 1.5
+    spent = org.call("GET", f"/api/enrichment/jobs/{messages[0]['job_id']}/status")["cost_usd"]
+    assert spent == pytest.approx(paid * (4 - len(skipped))) and spent <= cap
 
 
 def test_the_seeds_own_python_example(system: EmbeddedStack, org: Organization, provider: LlmServer) -> None:

@@ -104,6 +104,10 @@ def test_what_a_cap_does_not_suffice_for_is_told_once(org: Organization, provide
     body = {"entities": entities[:1], "schema_id": schema, "models": BOTH[:1]}
     one = org.call("POST", "/api/enrichment/estimate", json=body)["cost_usd"]["expected"]
 
-    job = org.enrich(BATCH, entities=entities, schema_id=schema, max_cost_usd=one * 3)
+    # What a request sets aside is the most that it can cost; the refusal of a cap that is too low tells how much.
+    refused = org.call("POST", BATCH, 402, json={**body, "max_cost_usd": one * 1.01})
+    needed = float(refused["detail"].split("can take ")[1].split()[0])
+
+    job = org.enrich(BATCH, entities=entities, schema_id=schema, max_cost_usd=needed * 1.1)
 
     assert warned(org, job) == [("cost_limit_exceeded", None)]

@@ -50,7 +50,7 @@ def breakable(session_home: Path, files: Path, databases: Path, loopback: LlmSer
     settings = Settings(
         home=session_home / "breakable", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200,
         vector_chunk=50, files_root=files, allowed_hosts="127.0.0.1", llm_providers=providers(loopback.url),
-        databases_root=databases, ai_rate=1_000_000,
+        databases_root=databases, ai_rate=1_000_000, llm_batch_first_wait=0.2,
     )  # fmt: skip
     with supervised(settings, make=Breakable) as stack:
         assert isinstance(stack, Breakable)

@@ -159,6 +159,11 @@ def judging(org: Organization, provider: LlmServer) -> str:
     return str(org.call("POST", "/v1/indexes/people/judge", 202, json=body)["jobId"])
 
 
+def batched(org: Organization, _: LlmServer) -> str:
+    body = {"entities": [{"name": "Orion"}], "schema_id": org.schema(), "execution": "batch"}
+    return org.enrich("/api/enrichment/batch/start", **body)
+
+
 CASES: dict[str, Start] = {
     "begin_job": batch, "enter_phase": batch, "plan_batch": batch, "index_page": batch, "train_index": batch,
     "match_page": batch, "resolve_batch": batch, "plan_reindex": reindex, "copy_share": reindex,
@@ -169,7 +174,7 @@ CASES: dict[str, Start] = {
     "generate_query": query, "read_schema": schema_reading, "open_document": document, "read_share": document,
     "extract_fields": document, "show_review": document, "hold_job": held_document, "settle_review": approved_document,
     "classify": classification, "plan_judging": judging, "judge_page": judging, "settle_judging": judging,
-    "finish_job": batch,
+    "finish_job": batch, "submit_batches": batched, "look_at_batches": batched, "plan_round": batched,
 }  # fmt: skip
 READY: dict[Start, Callable[[Organization, LlmServer], object]] = {reindex: indexed, judging: indexed}
 

@@ -88,7 +88,7 @@ def test_every_workflow_that_is_defined_is_registered_and_every_kind_has_one() -
     assert set(found) == set(WORKFLOWS)
     assert len(WORKFLOWS) == len(set(WORKFLOWS))
     names = {workflow._Definition.must_from_class(kind).name for kind in found}
-    assert names == {*kinds(), "notice", "delivery", "reconcile"}
+    assert names == {*kinds(), "notice", "delivery", "reconcile", "batch_closing"}
 
 
 @pytest.mark.parametrize(

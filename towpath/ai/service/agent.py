@@ -154,7 +154,7 @@ class Agent:
                 and (rows := _last_drawable(run)) is not None
             ):
                 message = write_unfinished_answer(run.params.prompt, rows, task.step)
-                return run.action(ActionType.SUMMARIZE, message, task.step)
+                return run.action(ActionType.SUMMARIZE, message, task.step, usage=fault.__cause__.usage)
             raise
         choice = read_action(answer.data, run.base)
         if choice.action == ANSWER:

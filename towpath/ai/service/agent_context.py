@@ -38,6 +38,7 @@ from towpath.core.errors import (
     TowpathError,
     UnavailableError,
 )
+from towpath.core.usage import Usage
 from towpath.core.word_ranking import rank
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
@@ -45,7 +46,7 @@ from towpath.jobs.params import params_of
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.types import JobRef, JobWarning
 from towpath.llm.gateway import LlmGateway
-from towpath.llm.types import Answer, ImagePart, Prompt
+from towpath.llm.types import Answer, ImagePart, Prompt, Purpose, Site
 from towpath.net.http import GuardedClient
 from towpath.secrets.vault import Vault
 
@@ -83,15 +84,19 @@ class AgentRun:
         """Add a warning of what was done worse than asked; it is stored with the iteration."""
         self.warnings.append(JobWarning(code=code, message=message, item=item))
 
-    def action(self, kind: ActionType, message: str, step: int, answer: Answer | None = None) -> StoredAction:
-        """Make the next iteration, with what it has cost."""
+    def action(
+        self, kind: ActionType, message: str, step: int, answer: Answer | None = None, *, usage: Usage | None = None
+    ) -> StoredAction:
+        """Make the next iteration, with what it has cost: its answer, or a question that brought none."""
         number = self.actions[-1].number + 1 if self.actions else 1
         action = StoredAction(
             number=number, attempt=self.ref.attempt, step=step, type=kind, message=message, at=datetime.now(UTC)
         )
         if answer is not None:
-            action.usd, action.model_seconds = answer.usd, answer.seconds
-            action.input_tokens, action.output_tokens = answer.input_tokens, answer.output_tokens
+            usage, action.model_seconds = answer.usage, answer.seconds
+        if usage is not None:
+            action.usd = usage.usd
+            action.input_tokens, action.output_tokens = usage.input_tokens, usage.output_tokens
         return action
 
     @property
@@ -191,7 +196,8 @@ class AgentContext:
             JobFaultError: It gives no usable answer.
         """
         try:
-            return await self.llm_gateway.ask(run.ref, run.params.llm, prompt)
+            site = Site(Purpose.QUESTION, len(run.actions))
+            return await self.llm_gateway.ask(run.ref, run.params.llm, prompt, site=site)
         except ModelError as error:
             if error.retryable:
                 raise

@@ -15,7 +15,7 @@ from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
 from towpath.jobs.store.jobs import add_progress, append_event, create_job, lock_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import DELIVER, Cost, DeliveryRef, EventType, JobRef, Progress
+from towpath.jobs.types import DELIVER, DeliveryRef, EventType, JobRef, Progress
 from towpath.webhooks.store.deliveries import queue_progress
 
 ACTIVE_ALREADY = "the conversation has an active job; wait for it, or cancel it"
@@ -106,8 +106,7 @@ async def save_action(
     Raises:
         JobNotActiveError: The job has ended: what the iteration brought is dropped.
     """
-    cost = Cost(usd=action.usd, input_tokens=action.input_tokens, output_tokens=action.output_tokens)
-    await add_progress(connection, ref, Progress(processed=1), cost=cost)
+    await add_progress(connection, ref, Progress(processed=1))
     await connection.execute(
         "INSERT INTO ai_actions (job_id, number, body) VALUES (%s, %s, %s)",
         (ref.job_id, action.number, Json(action.model_dump(mode="json"))),

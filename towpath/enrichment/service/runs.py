@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from uuid import UUID
 
 import numpy as np
 
-from towpath.core.errors import ErrorCode, JobFaultError
+from towpath.core.errors import AnswerAwaitedError, CostLimitError, ErrorCode, JobFaultError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
@@ -18,15 +19,16 @@ from towpath.enrichment.params import EnrichmentParams, TypeCheckParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
 from towpath.enrichment.service.inputs import InputCache, JobInputs
 from towpath.enrichment.store.params import load_type_check
-from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
+from towpath.enrichment.types import ClassificationStatus, EnrichmentPlan, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
 from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.params import load_params
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.store.writer import JobWriter
-from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
+from towpath.jobs.types import JobRef, JobWarning, NewEvent, PageTask
+from towpath.llm.batches.collecting import collecting
+from towpath.llm.batches.types import Execution
 from towpath.llm.gateway import LlmGateway
 
 CREDITS = "insufficient_credits"
@@ -42,12 +44,12 @@ class EnrichmentRuns:
 
     def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
         self._database = database
-        self._writer = JobWriter(database)
+        self._writer = llm_gateway.writer
         self._llm_gateway = llm_gateway
         self._reserved: dict[UUID, float] = defaultdict(float)
         self._inputs = InputCache(self._load_inputs)
 
-    async def plan(self, ref: JobRef) -> PagePlan:
+    async def plan(self, ref: JobRef) -> EnrichmentPlan:
         """Find the pages with work left, and emit what was chosen for the caller."""
         async with self._database.transaction() as connection:
             await job_store.lock_job(connection, ref.organization, ref.job_id)
@@ -59,7 +61,8 @@ class EnrichmentRuns:
                 async with self._database.transaction() as connection:
                     await add_warnings(connection, ref, cut)
             await emit(self._writer, ref, _opening(inputs.plan))
-        return PagePlan(pages=pages)
+            is_batch = inputs.plan.execution is Execution.BATCH
+        return EnrichmentPlan(pages=pages, batch=self._llm_gateway.batch_plan if is_batch else None)
 
     async def check_type(self, ref: JobRef, *, attempt: int) -> HoldCheck:
         """Check whether the one entity is what the schema is for; `hold` asks for a person's decision.
@@ -109,7 +112,10 @@ class EnrichmentRuns:
                 attempt,
             )
             waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
-            await run_all([self._enrich_or_fail(context, _entity_of(context, page, place)) for place in waiting])
+            entities = [_entity_of(context, page, place) for place in waiting]
+            # Those whose answers come with a batch stay as they are: the workflow runs the page again.
+            with collecting(task.collects), suppress(AnswerAwaitedError):
+                await run_all([self._enrich_or_fail(context, entity) for entity in entities])
 
     async def _enrich_or_fail(self, context: EnrichmentContext, entity: EntityEnrichment) -> None:
         """Enrich an entity; an error that nobody foresaw ends the entity, not its neighbours."""
@@ -129,14 +135,14 @@ class EnrichmentRuns:
         # Entities run side by side: what the others are about to spend counts as spent.
         if spent + self._reserved[job_id] + expected > cap:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
-            if context.plan.single:
-                raise JobFaultError(message, code=ErrorCode.COST_LIMIT)
-            left_out = f"max_cost_usd, {cap:g}, is reached; what it does not suffice for is left out"
-            await entity.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
+            await _leave_out(context, entity, message)
             return
         self._reserved[job_id] += expected
         try:
             await entity.run()
+        except CostLimitError as error:
+            # Each request sets aside the most that it can cost, for all workers to see: that may be more than is left.
+            await _leave_out(context, entity, error.detail)
         finally:
             self._reserved[job_id] -= expected
             if not self._reserved[job_id] > 0:
@@ -151,6 +157,18 @@ class EnrichmentRuns:
             plan = (await load_params(connection, ref, EnrichmentParams)).plan
         texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
         return JobInputs(plan, texts, images)
+
+
+async def _leave_out(context: EnrichmentContext, entity: EntityEnrichment, message: str) -> None:
+    """Leave an entity out for which there is no money.
+
+    Raises:
+        JobFaultError: It is the only one.
+    """
+    if context.plan.single:
+        raise JobFaultError(message, code=ErrorCode.COST_LIMIT)
+    left_out = f"max_cost_usd, {context.plan.max_cost_usd:g}, is reached; what it does not suffice for is left out"
+    await entity.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
 
 
 def _note_of(type_check: TypeCheckParams) -> str | None:
@@ -174,6 +192,13 @@ def _opening(plan: Plan) -> list[NewEvent]:
     if plan.auto_selected:
         chosen = {"model": plan.models[0], "task_type": "enrichment", "pinned": False}
         events.append(NewEvent(type=LlmEvent.MODEL_AUTO_SELECTED, key="auto", data=chosen))
+    if plan.requested_execution is not Execution.LIVE:
+        execution = {
+            "requested": plan.requested_execution,
+            "execution": plan.execution,
+            "reason": plan.execution_reason,
+        }
+        events.append(NewEvent(type=LlmEvent.EXECUTION_SELECTED, key="execution", data=execution))
     strategy = {"requested": plan.requested, "strategy": plan.strategy, "reason": plan.strategy_reason}
     events.append(NewEvent(type=LlmEvent.STRATEGY_SELECTED, key="strategy", data=strategy))
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,8 +29,10 @@ from towpath.enrichment.bodies import (
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.estimate import estimate
-from towpath.enrichment.domain.runs import choose_strategy
+from towpath.enrichment.domain.prompts import enrichment_prompt
+from towpath.enrichment.domain.runs import calls_of, choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
+from towpath.enrichment.expertise_calls import least_room
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import (
@@ -43,10 +46,14 @@ from towpath.enrichment.types import (
     Plan,
     Strategy,
 )
+from towpath.jobs.patience import utc_now
 from towpath.jobs.store.jobs import create_job as create_job_row
 from towpath.jobs.store.staging import StagedItem, stage_page
 from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
+from towpath.llm.batches.choice import choose_execution
+from towpath.llm.batches.types import Execution
+from towpath.llm.bounds import max_price
 from towpath.llm.store.attachments import assert_attachments
 
 DEFAULT_MODEL_TASKS = ("enrichment", "schema_generation", "sample_generation")
@@ -79,12 +86,14 @@ class JobDraft:
         params: What it was asked to do, as it is stored.
         message: What its start answers.
         entities: What it works through; none: its parameters hold everything.
+        max_cost_usd: What it may cost; None: no cap.
     """
 
     kind: str
     params: dict[str, Any]
     message: str
     entities: Entities = ()
+    max_cost_usd: float | None = None
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -101,11 +110,20 @@ async def draft_single(parts: EnrichmentParts, organization: str, body: SingleBo
         NotFoundError: No such schema or attachment.
         PaymentRequiredError: The cap on its cost is too low.
     """
+    if body.execution is Execution.BATCH:
+        raise BadInputError("execution: batch is for many entities; one is asked live", field="execution")
     plan = await make_plan(parts, organization, body, origin=origin, single=True)
     return _draft(parts, plan, [(0, body.entity_data)])
 
 
-async def draft_batch(parts: EnrichmentParts, organization: str, body: BatchBody, *, origin: str | None) -> JobDraft:
+async def draft_batch(
+    parts: EnrichmentParts,
+    organization: str,
+    body: BatchBody,
+    *,
+    origin: str | None,
+    deadline: datetime | None = None,
+) -> JobDraft:
     """Draft the enrichment of many entities.
 
     Raises:
@@ -113,7 +131,7 @@ async def draft_batch(parts: EnrichmentParts, organization: str, body: BatchBody
         NotFoundError: No such schema or attachment.
         PaymentRequiredError: The cap on its cost is too low for even one entity.
     """
-    plan = await make_plan(parts, organization, body, origin=origin, single=False)
+    plan = await make_plan(parts, organization, body, origin=origin, single=False, deadline=deadline)
     selected = body.selected_indices
     places = range(len(body.entities)) if selected is None else sorted(set(selected))
     return _draft(parts, plan, [(place, body.entities[place]) for place in places])
@@ -129,8 +147,8 @@ def _draft(parts: EnrichmentParts, plan: Plan, entities: Entities) -> JobDraft:
         "plan": plan.model_dump(mode="json"),
     }
     if plan.single:
-        return JobDraft(SINGLE_ENRICHMENT, params, "Enrichment started", entities)
-    return JobDraft(BATCH_ENRICHMENT, params, "Batch started", entities)
+        return JobDraft(SINGLE_ENRICHMENT, params, "Enrichment started", entities, plan.max_cost_usd)
+    return JobDraft(BATCH_ENRICHMENT, params, "Batch started", entities, plan.max_cost_usd)
 
 
 async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody) -> JobDraft:
@@ -239,6 +257,7 @@ async def create_job(connection: Connection, job: JobRow, draft: JobDraft, *, pa
     Raises:
         LimitReachedError: As many are in flight as may be.
     """
+    job.max_cost_usd = draft.max_cost_usd
     await create_job_row(connection, job, most=most)
     for page, start in enumerate(range(0, len(draft.entities), page_size)):
         items = [
@@ -309,7 +328,13 @@ async def find_content(
 
 
 async def make_plan(
-    parts: EnrichmentParts, organization: str, body: EnrichmentOptions, *, origin: str | None, single: bool
+    parts: EnrichmentParts,
+    organization: str,
+    body: EnrichmentOptions,
+    *,
+    origin: str | None,
+    single: bool,
+    deadline: datetime | None = None,
 ) -> Plan:
     """Make the plan of what a body asks for, with everything chosen that it leaves open.
 
@@ -328,6 +353,8 @@ async def make_plan(
             parts.catalog.check(model, name)
     await assert_attachments(parts.database, organization, body.attachment_ids)
     strategy, reason = choose_strategy(content, body.strategy)
+    used = [*models, *filter(None, (body.arbitration_model, body.classification_model))]
+    execution, execution_reason = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
     return Plan(
         content=content,
         schema_id=body.schema_id,
@@ -347,6 +374,9 @@ async def make_plan(
         max_cost_usd=body.max_cost_usd,
         origin=origin,
         single=single,
+        requested_execution=body.execution,
+        execution=execution,
+        execution_reason=execution_reason,
     )
 
 
@@ -392,4 +422,11 @@ def check_cap(catalog: Catalog, plan: Plan, entities: Entities) -> None:
     if expected > plan.max_cost_usd:
         raise PaymentRequiredError(
             f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
+        )
+    domain, keys = calls_of(plan)[0]
+    prompt = enrichment_prompt(plan.content, first, domain=domain, keys=keys, languages=plan.languages)
+    needed = min(max_price(catalog, model, prompt, least_room(prompt)) for model in plan.models)
+    if needed > plan.max_cost_usd:
+        raise PaymentRequiredError(
+            f"max_cost_usd is {plan.max_cost_usd:.6f}, but the first request alone can take {needed:.6f} US dollars"
         )

@@ -14,11 +14,18 @@ from towpath.enrichment.domain.drafts import MAX_WORDED, apply_wording, draft_sc
 from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
 from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, record_id
 from towpath.enrichment.domain.schema import read_content
-from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
+from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, cost_members
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
-from towpath.enrichment.records import complete_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.records import (
+    call_usage,
+    complete_record,
+    fusion_record,
+    merged_result,
+    result_of,
+    result_view,
+)
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, write_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
@@ -28,9 +35,9 @@ from towpath.jobs.params import Params, load_params
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.store.writer import JobWriter
-from towpath.jobs.types import Cost, JobRef, JobWarning, NewEvent, Progress
+from towpath.jobs.types import JobRef, JobWarning, NewEvent
 from towpath.llm.gateway import LlmGateway
+from towpath.llm.types import Purpose, Site
 
 
 class LlmTasks:
@@ -43,7 +50,7 @@ class LlmTasks:
 
     def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
         self._database = database
-        self._writer = JobWriter(database)
+        self._writer = llm_gateway.writer
         self._llm_gateway = llm_gateway
 
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
@@ -140,14 +147,17 @@ class LlmTasks:
         row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
         context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
-        parts_by_key = {part.key: part for part in result_of(row).expertises if part.success}
+        known = result_of(row).expertises
+        parts_by_key = {part.key: part for part in known if part.success}
+        # What was paid for an answer of no use stays paid when the domain is asked once more.
+        failed = {part.key: part for part in known if not part.success}
         calls = calls_of(plan)
         todo = [call for call in calls if call_key(call[0]) not in parts_by_key]
         started = time.monotonic()
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         for domain, keys in todo:
             part = await ask_domain(context, entity, model, domain, keys)
-            parts_by_key[part.key] = part
+            parts_by_key[part.key] = _add_costs(part, failed.get(part.key))
             data = {
                 "model": model,
                 "expertise_key": part.key,
@@ -156,22 +166,18 @@ class LlmTasks:
                 "completed_expertises": len(parts_by_key),
                 "total_expertises": len(calls),
                 "success": part.success,
-                "error_message": part.error_message,
-                "cost_usd": part.cost_usd,
+                **call_usage(part),
             }
             await self._emit(ref, LlmEvent.EXPERTISE_COMPLETED, part.key, data)
         parts = [parts_by_key[call_key(domain)] for domain, _ in calls]
         milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
         result = assemble_result(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
-        spent = sum(part.cost_usd for part in parts) - row.cost_usd
         complete_record(row, result)
         event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key="completed", data=result_view(result))
         async with self._database.transaction() as connection:
             if await append_events(connection, ref, [event]):
                 await write_records(connection, [row])
-                await job_store.add_progress(connection, ref, Progress(), cost=Cost(usd=max(spent, 0.0)))
-                failed = [part for part in parts if not part.success]
-                await add_warnings(connection, ref, [_warning_of(part) for part in failed])
+                await add_warnings(connection, ref, [_warning_of(part) for part in parts if not part.success])
         return result_view(result)
 
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
@@ -235,8 +241,6 @@ class LlmTasks:
         async with self._database.transaction() as connection:
             if await append_events(connection, ref, [event]):
                 await write_records(connection, [row])
-                cost = Cost(usd=fused.cost_usd or 0.0)
-                await job_store.add_progress(connection, ref, Progress(), cost=cost)
                 await add_warnings(connection, ref, warnings)
         return answer
 
@@ -249,15 +253,22 @@ class LlmTasks:
         await emit(self._writer, ref, [NewEvent(type=kind, key=f"{kind}:{key}", data=data)])
 
     async def _ask(self, ref: JobRef, model: str, prompt: Any, key: str) -> dict[str, Any]:
-        """Ask a model, and count what it costs with the event that it has answered."""
-        answer = await self._llm_gateway.ask(ref, model, prompt)
-        data = {"model": model, "success": True, "step": key, "cost_usd": answer.usd}
-        cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+        """Ask a model, and tell by an event what it was paid, whether it has answered or not."""
+        data: dict[str, Any] = {"model": model, "success": True, "step": key, "error_message": None}
+        try:
+            answer = await self._llm_gateway.ask(ref, model, prompt, site=Site(Purpose.SCHEMA))
+        except ModelError as error:
+            if not error.retryable:
+                data |= {"success": False, "error_message": error.detail, **cost_members(error.usage)}
+                await self._tell(ref, key, data)
+            raise
+        await self._tell(ref, key, {**data, **cost_members(answer.usage)})
+        return answer.data
+
+    async def _tell(self, ref: JobRef, key: str, data: dict[str, Any]) -> None:
         event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key=f"answered:{key}", data=data)
         async with self._database.transaction() as connection:
-            if await append_events(connection, ref, [event]):
-                await job_store.add_progress(connection, ref, Progress(), cost=cost)
-        return answer.data
+            await append_events(connection, ref, [event])
 
 
 def results_by_name(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
@@ -273,6 +284,18 @@ def results_by_name(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
             name = f"{base}#{number}"
         results[name] = row.structured_output
     return results
+
+
+def _add_costs(part: ExpertiseResult, earlier: ExpertiseResult | None) -> ExpertiseResult:
+    """Return a call with what an earlier one for the same domain was paid as well."""
+    if earlier is None:
+        return part
+    cost = {
+        "cost_usd": part.cost_usd + earlier.cost_usd,
+        "input_tokens": part.input_tokens + earlier.input_tokens,
+        "output_tokens": part.output_tokens + earlier.output_tokens,
+    }
+    return part.model_copy(update=cost)
 
 
 def _warning_of(part: ExpertiseResult) -> JobWarning:

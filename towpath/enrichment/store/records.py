@@ -16,7 +16,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.enrichment.store.tables import RecordRow
-from towpath.enrichment.types import RecordFilter, SortBy
+from towpath.enrichment.types import LLM_KINDS, RecordFilter, SortBy
+from towpath.llm.store.ledger import sum_kinds
 
 JSON_COLUMNS = frozenset(
     {"schema_content", "structured_output", "entity_input_data", "expertises", "validation_errors", "fusion"}
@@ -192,19 +193,22 @@ async def restore_records(database: Database, organization: str, ids: Sequence[U
 
 
 async def load_totals(database: Database, organization: str) -> dict[str, Any]:
-    """Totals over all records that are not deleted, and by model."""
+    """Totals over all records that are not deleted, and by model; tokens and dollars are all that was ever paid.
+
+    They are those of the ledger: checks, failures, and what came after a cancel have no record of their own.
+    """
     async with database.transaction() as connection:
         cursor = await connection.execute(
             """
             SELECT type, coalesce(model_composite_key, ''), count(*), count(*) FILTER (WHERE success),
-                   sum(cost_usd), sum(input_tokens)::bigint, sum(output_tokens)::bigint
+                   sum(cost_usd)
             FROM records WHERE organization = %s AND deleted_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2
             """,
             (organization,),
         )
         rows = await cursor.fetchall()
+        paid = await sum_kinds(connection, organization, sorted(LLM_KINDS))
     total, successful = sum(row[2] for row in rows), sum(row[3] for row in rows)
-    inputs, outputs = sum(row[5] for row in rows), sum(row[6] for row in rows)
     by_type: dict[str, int] = {}
     for row in rows:
         by_type[row[0]] = by_type.get(row[0], 0) + row[2]
@@ -215,11 +219,11 @@ async def load_totals(database: Database, organization: str) -> dict[str, Any]:
         "successful_records": successful,
         "failed": total - successful,
         "failed_records": total - successful,
-        "total_cost_usd": round(sum(row[4] for row in rows), 6),
-        "input_tokens": inputs,
-        "total_input_tokens": inputs,
-        "output_tokens": outputs,
-        "total_output_tokens": outputs,
+        "total_cost_usd": round(paid.usd, 9),
+        "input_tokens": paid.input_tokens,
+        "total_input_tokens": paid.input_tokens,
+        "output_tokens": paid.output_tokens,
+        "total_output_tokens": paid.output_tokens,
         "by_type": by_type,
         "by_model": [
             {"type": row[0], "model": row[1] or None, "total": row[2], "successful": row[3], "cost_usd": row[4]}

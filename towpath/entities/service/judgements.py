@@ -92,6 +92,7 @@ class JudgementService:
             organization=caller.organization,
             kind=ENTITY_JUDGE,
             params=params.model_dump(mode="json"),
+            max_cost_usd=body.max_cost_usd,
             created_by=caller.key_id,
             # One request at a time: what it can cost at most must fit into what is left.
             window_size=1,

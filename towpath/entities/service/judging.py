@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from towpath.core.errors import ErrorCode, JobFaultError, ModelError, NotFoundError, OutputInvalidError
+from towpath.core.errors import CostLimitError, ErrorCode, JobFaultError, ModelError, NotFoundError, OutputInvalidError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.judging import (
@@ -49,9 +49,9 @@ from towpath.jobs.store.staging import (
     save_outcomes,
     stage_page,
 )
-from towpath.jobs.types import Cost, FailedItem, JobRef, PageTask
-from towpath.llm.bounds import max_price
+from towpath.jobs.types import FailedItem, JobRef, PageTask
 from towpath.llm.gateway import LlmGateway
+from towpath.llm.types import Purpose, Site
 
 MARKS_A_STEP = 50
 """Entities whose components are decided in one transaction."""
@@ -69,14 +69,12 @@ class _Asking:
         costs: What each answered pair has cost.
         open: Pairs that are still to be asked.
         failed: Why the others have no answer.
-        cost: What all requests have cost.
     """
 
     open: list[int]
     answers: dict[int, PairAnswer] = field(default_factory=dict)
     costs: dict[int, float] = field(default_factory=dict)
     failed: dict[int, tuple[ErrorCode, str]] = field(default_factory=dict)
-    cost: Cost = field(default_factory=Cost)
 
 
 class Judging:
@@ -109,8 +107,7 @@ class Judging:
                 await job_store.merge_params(connection, ref, {"has_more": len(pairs) > params.limit})
                 await _stage(connection, ref, pairs[: params.limit])
             if params.attempt != ref.attempt:
-                again = {"attempt": ref.attempt, "reserved": {}, "is_spent": False}
-                await job_store.merge_params(connection, ref, again)
+                await job_store.merge_params(connection, ref, {"attempt": ref.attempt, "is_spent": False})
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
             return JudgePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
 
@@ -142,7 +139,7 @@ class Judging:
             [place for place, pair in pairs.items() if pair not in settled and contents.keys() >= set(pair)]
         )
         skipped = set(pairs) - set(asking.open)
-        if asking.open:
+        if asking.open and not params.is_spent:
             questions = {place: _question(index, contents, pairs[place]) for place in asking.open}
             await self._ask(task, params, questions, asking)
         judgements = [
@@ -191,19 +188,21 @@ class Judging:
 
     async def _ask(self, task: PageTask, params: JudgeParams, questions: dict[int, Question], asking: _Asking) -> None:
         """Ask until each pair has an answer, has been asked often enough, or the next request could cost too much."""
+        site = Site(Purpose.JUDGEMENT, task.page)
         for attempt in range(TRIES):
             places = asking.open
             prompt = judge_prompt([questions[place] for place in places])
-            bound = max_price(self._llm_gateway.catalog, params.model, prompt)
-            if not await self._reserve(task, asking.cost.usd + bound):
+            try:
+                answer = await self._llm_gateway.ask(task.ref, params.model, prompt, site=site, repairs=0)
+            except CostLimitError:
                 if attempt:
                     asking.failed = dict.fromkeys(places, (ErrorCode.COST_LIMIT, f"{NO_ANSWER}; maxCostUsd is reached"))
                     asking.open = []
+                # A smaller page might fit, but it is the less doubtful pairs that come later.
+                async with self._database.transaction() as connection:
+                    await job_store.merge_params(connection, task.ref, {"is_spent": True})
                 return
-            try:
-                answer = await self._llm_gateway.ask(task.ref, params.model, prompt, repairs=0)
             except OutputInvalidError as error:
-                _add_cost(asking.cost, error.usage.usd, error.usage.input_tokens, error.usage.output_tokens)
                 asking.failed = dict.fromkeys(places, (error.code, error.detail))
             except ModelError as error:
                 if error.retryable:
@@ -211,7 +210,6 @@ class Judging:
                 asking.failed, asking.open = dict.fromkeys(places, (error.code, error.detail)), []
                 return
             else:
-                _add_cost(asking.cost, answer.usd, answer.input_tokens, answer.output_tokens)
                 usable = read_answers(answer.data, len(places))
                 asking.answers |= {places[at]: pair_answer for at, pair_answer in usable.items()}
                 asking.costs |= {places[at]: answer.usd / len(usable) for at in usable}
@@ -220,22 +218,6 @@ class Judging:
             if not asking.open:
                 return
         asking.open = []
-
-    async def _reserve(self, task: PageTask, amount: float) -> bool:
-        """Set aside what a page may cost in all; False: it could be more than is left."""
-        ref, page = task.ref, str(task.page)
-        async with self._database.transaction() as connection:
-            job = await lock_run(connection, ref)
-            params = params_of(job, JudgeParams)
-            others = sum(usd for of_page, usd in params.reserved.items() if of_page != page)
-            if params.is_spent:
-                return False
-            if job.cost_usd + others + amount > params.max_cost_usd:
-                # What others have set aside is more than they will cost: a later page may have room.
-                await job_store.merge_params(connection, ref, {"is_spent": not others})
-                return False
-            await job_store.merge_params(connection, ref, {"reserved": {**params.reserved, page: amount}})
-        return True
 
     async def _record(
         self,
@@ -274,13 +256,12 @@ class Judging:
             ],
         )
         await save_outcomes(connection, ref.job_id, task.page, page.outcomes, 2)
-        reserved = {of_page: usd for of_page, usd in params.reserved.items() if of_page != str(task.page)}
         answers = dict(params.answers)
         for pair_answer in asking.answers.values():
             answers[pair_answer.answer] = answers.get(pair_answer.answer, 0) + 1
-        await job_store.merge_params(connection, ref, {"reserved": reserved, "answers": answers})
+        await job_store.merge_params(connection, ref, {"answers": answers})
         after = count_outcomes(page.outcomes)
-        await record_page(connection, task, Phase.JUDGE, before, after, cost=asking.cost)
+        await record_page(connection, task, Phase.JUDGE, before, after)
 
     async def _follow(self, ref: JobRef, params: JudgeParams, *, wait: bool = False) -> None:
         """Decide verdicts and groups of what is marked, some at a time.
@@ -309,12 +290,6 @@ class Judging:
             async with self._database.transaction() as connection:
                 index = await _open_index(connection, ref, params)
                 await lock_deciding(connection, index.index_no)
-
-
-def _add_cost(cost: Cost, usd: float, input_tokens: int, output_tokens: int) -> None:
-    cost.usd += usd
-    cost.input_tokens += input_tokens
-    cost.output_tokens += output_tokens
 
 
 async def _open_index(connection: Connection, ref: JobRef, params: JudgeParams, *, lock: bool = False) -> Index:

@@ -30,7 +30,7 @@ from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.types import Extracted, ExtractParams, FieldSource, OpenedDocument
 from towpath.jobs.types import JobRef, JobWarning
 from towpath.llm.gateway import LlmGateway
-from towpath.llm.types import Answer, ImagePart, Prompt
+from towpath.llm.types import Answer, ImagePart, Prompt, Purpose, Site
 
 IMAGE_PIXELS = 1_600_000
 SCALARS = frozenset({"string", "integer", "number"})
@@ -62,6 +62,7 @@ class FieldExtractor:
         self._opened = opened
         self._schema = params.schema_ or {}
         self.spent = Usage()
+        self._asked = 0
         self.warnings: list[JobWarning] = []
 
     async def extract(self, pages: Sequence[PageContent]) -> Extracted:
@@ -196,7 +197,13 @@ class FieldExtractor:
 
     async def _ask(self, prompt: Prompt) -> dict[str, Any]:
         bypass = self._params.options.bypass_cache
-        answer = await self._llm_gateway.ask(self._ref, self._params.llm, prompt, bypass=bypass)
+        site = Site(Purpose.EXTRACTION, self._asked)
+        self._asked += 1
+        try:
+            answer = await self._llm_gateway.ask(self._ref, self._params.llm, prompt, site=site, bypass=bypass)
+        except ModelError as error:
+            self.spent += error.usage
+            raise
         self.spent += answer.usage
         return answer.data
 
@@ -209,7 +216,8 @@ async def ask_model(llm_gateway: LlmGateway, ref: JobRef, params: ExtractParams,
         JobFaultError: It gives no usable answer.
     """
     try:
-        return await llm_gateway.ask(ref, params.llm, prompt, bypass=params.options.bypass_cache)
+        site = Site(Purpose.DOCUMENT_CLASS)
+        return await llm_gateway.ask(ref, params.llm, prompt, site=site, bypass=params.options.bypass_cache)
     except ModelError as error:
         raise unanswered_error(error) from error
 

@@ -12,7 +12,6 @@ from contextlib import aclosing
 from typing import Any
 
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TowpathError
-from towpath.core.usage import Usage
 from towpath.core.word_ranking import rank
 from towpath.db.engine import Connection, Database
 from towpath.documents.kinds import detect_kind
@@ -52,7 +51,7 @@ from towpath.jobs.params import params_of
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
+from towpath.jobs.types import DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
 from towpath.llm.gateway import LlmGateway
 from towpath.webhooks.store.deliveries import queue_review
 
@@ -210,7 +209,6 @@ class ExtractionPipeline:
             extractor = FieldExtractor(self._llm_gateway, self._documents, ref, params, opened)
             extracted = await extractor.extract(pages)
             async with self._database.transaction() as connection:
-                await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(extractor.spent))
                 await save_extracted(connection, ref.job_id, extracted)
                 await add_warnings(connection, ref, extractor.warnings)
         summary = await summarize_pages(self._database, ref.organization, opened.digest, opened.variant, opened.pages)
@@ -290,7 +288,6 @@ class ExtractionPipeline:
         form = build_class_schema([name for name, _ in nearest])
         answer = await ask_model(self._llm_gateway, ref, params, build_class_prompt(pages, options, form))
         async with self._database.transaction() as connection:
-            await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(answer.usage))
             await add_warnings(connection, ref, warn_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))
         data = answer.data
         return {
@@ -330,10 +327,6 @@ async def _record_read(connection: Connection, ref: JobRef, key: str, pages: int
     change = Progress(processed=pages, succeeded=pages)
     fraction = pages / max(total, 1) * READING_FRACTION
     await job_store.record_chunk(connection, ref, key, change, fraction=fraction, phase="read")
-
-
-def _cost_of(usage: Usage) -> Cost:
-    return Cost(usd=usage.usd, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 
 
 def _rank_classes(options: Sequence[ClassificationOption], pages: Sequence[PageContent]) -> list[tuple[str, float]]:

@@ -90,12 +90,13 @@ async def create_job(connection: Connection, job: JobRow, *, most: int = 0) -> N
     await connection.execute(
         """
         INSERT INTO jobs (id, organization, kind, external_id, state, params, digest, total, processed, failed,
-                          deadline, created_by, window_size, conversation_id, user_id)
-        VALUES (%s, %s, %s, %s, 'PENDING', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                          deadline, created_by, window_size, conversation_id, user_id, max_cost_usd)
+        VALUES (%s, %s, %s, %s, 'PENDING', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             job.id, job.organization, job.kind, job.external_id, Jsonb(job.params), job.digest, job.total,
             job.processed, job.failed, job.deadline, job.created_by, job.window_size, job.conversation_id, job.user_id,
+            job.max_cost_usd,
         ),
     )  # fmt: skip
     await append_event(connection, job.id, EventType.CREATED, {"kind": job.kind, "total": job.total})

@@ -124,6 +124,9 @@ class JobRow(SQLModel, table=True):
     cost_usd: float = Field(default=0.0, sa_column=column(Double, default="0"))
     input_tokens: int = Field(default=0, sa_column=column(BigInteger, default="0"))
     output_tokens: int = Field(default=0, sa_column=column(BigInteger, default="0"))
+    max_cost_usd: float | None = Field(
+        default=None, description="what its models may cost; none: no cap", sa_column=column(Double, nullable=True)
+    )
     last_seq: int = Field(default=0, sa_column=column(BigInteger, default="0"))
     created_by: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
     conversation_id: UUID | None = Field(

@@ -1,0 +1,1 @@
+"""Calls of language models through the batch endpoints of their providers: later, and at half the price."""
