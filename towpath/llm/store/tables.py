@@ -36,7 +36,7 @@ class LlmPoolRow(SQLModel, table=True):
     """
 
     __tablename__ = "llm_pools"
-    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+    __table_args__ = ({"prefixes": ["UNLOGGED"], "postgresql_with": {"fillfactor": 50}},)
 
     digest: bytes = Field(
         description="of the provider's name and the key", sa_column=column(LargeBinary, primary_key=True)
