@@ -52,6 +52,7 @@ CODES: dict[str, str] = {
     "model_output_invalid": "The model's answer did not have the required form, even after repairs.",
     "model_retired": "The provider no longer offers the model.",
     "model_refused": "The model or its provider declined the request.",
+    "no_failed_expertises": "A record of which no domain has failed was to be completed.",
     "provider_unavailable": "The provider does not respond.",
     "provider_timeout": "The provider took too long.",
     "model_limit_exceeded": "More models were requested than allowed.",
@@ -200,6 +201,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "embedding_threads", "embedding_requests_per_minute", "embedding_tokens_per_minute", "vector_chunk",
         "vector_max_items", "vector_max_bytes", "vector_exact", "files_root", "source_max_bytes", "source_seconds",
     ),
+    "Files and batches": ("served_file_max_bytes", "served_max_requests", "served_request_max_bytes", "served_chunk"),
     "Language models and enrichment": (
         "llm_providers", "llm_repairs", "llm_seconds", "llm_concurrency", "llm_slots", "llm_cache_days",
         "llm_batch_calls", "llm_batch_first_wait", "llm_batch_longest_wait", "llm_batch_live_seconds",

@@ -23,10 +23,11 @@ from towpath.extraction import job_types as extraction
 from towpath.jobs.hooks import EndHook, register_end_hook
 from towpath.jobs.job_type import JobType
 from towpath.jobs.registry import register
+from towpath.serving import job_types as serving
 from towpath.vectors import job_types as vectors
 from towpath.webhooks.store.deliveries import find_queued, queue_deliveries
 
-OWN = (entities, vectors, enrichment, ai, extraction)
+OWN = (entities, vectors, enrichment, ai, extraction, serving)
 END_HOOK = EndHook(queue_deliveries, find_queued)
 GROUP = "towpath.features"
 

@@ -6,11 +6,13 @@ from sqlmodel import SQLModel
 
 import towpath.accounts.store.tables
 import towpath.ai.store.tables
+import towpath.documents.store.tables
 import towpath.enrichment.store.tables
 import towpath.entities.store.tables
 import towpath.extraction.store.tables
 import towpath.jobs.store.tables
 import towpath.llm.store.tables
+import towpath.serving.store.tables
 import towpath.vectors.store.tables
 import towpath.webhooks.store.tables  # noqa: F401  (each fills the metadata)
 

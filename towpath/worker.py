@@ -31,6 +31,7 @@ from towpath.activities.entities import EntityActivities, IndexCareActivities, J
 from towpath.activities.extraction import ExtractionActivities
 from towpath.activities.interceptor import ActivityGuard
 from towpath.activities.jobs import JobActivities
+from towpath.activities.serving import ServingActivities
 from towpath.activities.vectors import VectorActivities
 from towpath.activities.webhooks import WebhookActivities
 from towpath.ai.service.agent import Agent
@@ -70,7 +71,10 @@ from towpath.runtime.plugin import towpath_plugin
 from towpath.runtime.settings import Settings, get_settings
 from towpath.runtime.temporal import connect, worker_runtime
 from towpath.secrets.vault import Vault
+from towpath.serving.service.asking import LineModels
+from towpath.serving.service.runs import BatchRuns
 from towpath.vectors.embedding import make_embedder
+from towpath.vectors.embedding.requests import EmbeddingRequests
 from towpath.vectors.service.chunks import TaskChunks
 from towpath.vectors.sources import Sources
 from towpath.vectors.store.index import VectorIndex
@@ -83,6 +87,7 @@ from towpath.workflows.entity_judge import JUDGE_WORKFLOWS
 from towpath.workflows.entity_reindex import ENTITY_WORKFLOWS
 from towpath.workflows.extraction import EXTRACTION_WORKFLOWS
 from towpath.workflows.housekeeping import RECONCILE_ID, ReconcileWorkflow
+from towpath.workflows.serving import SERVING_WORKFLOWS
 from towpath.workflows.vectors import VECTOR_WORKFLOWS
 from towpath.workflows.webhooks import WEBHOOK_WORKFLOWS
 
@@ -95,6 +100,7 @@ WORKFLOWS: list[type] = [
     *ENRICHMENT_WORKFLOWS,
     *AI_WORKFLOWS,
     *EXTRACTION_WORKFLOWS,
+    *SERVING_WORKFLOWS,
     *BATCH_WORKFLOWS,
     *WEBHOOK_WORKFLOWS,
     ReconcileWorkflow,
@@ -141,6 +147,8 @@ class Parts:
     tasks: LlmTaskActivities
     ai: AiActivities
     extraction: ExtractionActivities
+    serving: ServingActivities
+    embeddings: EmbeddingRequests
     documents: DocumentCache
     guard: ActivityGuard
     fetcher: GuardedClient
@@ -209,6 +217,7 @@ class Parts:
             vault,
             most_bytes=settings.document_max_bytes,
         )
+        embeddings = EmbeddingRequests(settings.embedding)
         agent_context = AgentContext(
             database,
             llm_gateway,
@@ -240,6 +249,20 @@ class Parts:
             extraction=ExtractionActivities(
                 ExtractionPipeline(database, llm_gateway, documents, chunk=settings.extraction_chunk)
             ),
+            serving=ServingActivities(
+                BatchRuns(
+                    database,
+                    LineModels(models, embeddings),
+                    patience,
+                    llm_gateway.writer,
+                    page_lines=settings.served_chunk,
+                    max_lines=settings.served_max_requests,
+                    max_line_bytes=settings.served_request_max_bytes,
+                    retention_days=settings.retention_days,
+                    wait_seconds=settings.llm_seconds,
+                )
+            ),
+            embeddings=embeddings,
             documents=documents,
             guard=ActivityGuard(runs, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,
@@ -333,6 +356,7 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(parts.batches.close)
         stack.push_async_callback(parts.fetcher.close)
         stack.push_async_callback(parts.documents.close)
+        stack.push_async_callback(parts.embeddings.close)
         # After the workers have stopped, and before what it needs is closed.
         stack.push_async_callback(parts.llm_gateway.drain, DRAIN_SECONDS)
         for queue in queues:

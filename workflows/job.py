@@ -46,6 +46,7 @@ MAX_MESSAGE = 2_000
 MAX_RETRIES = 5
 CANCEL_SECONDS = 30.0
 State = TypeVar("State", bound=RunState)
+Result = TypeVar("Result")
 Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
 
 
@@ -141,7 +142,7 @@ class JobWorkflow(Generic[State]):
                 finish.error = _cause(error)
             else:
                 raise
-        outcome = await _complete(self._finish(job, finish))
+        outcome = await complete(self._finish(job, finish))
         if outcome.state is JobState.FAILED:
             error_code, message = (outcome.error.code, outcome.error.message) if outcome.error else (None, "it failed")
             raise ApplicationError(message, type=error_code, non_retryable=True)
@@ -337,7 +338,7 @@ class JobWorkflow(Generic[State]):
         workflow.set_current_details(f"**{self._phase or 'starting'}**{units}{state}\n\nWindow: {self.window}{retries}")
 
 
-async def _complete(ending: Coroutine[Any, Any, JobOutcome]) -> JobOutcome:
+async def complete(ending: Coroutine[Any, Any, Result]) -> Result:
     """Await what must happen, also when the cancel of the workflow comes in between."""
     task = asyncio.create_task(ending)
     while True:

@@ -13,6 +13,8 @@
 |              |         |          |           |                  | anything else, so a repeat asks only what is missing;   |
 |              |         |          |           |                  | the provider's Retry-After is followed; after 15 minutes|
 |              |         |          |           |                  | (a setting) the activity counts the call as failed      |
+| PAID_PAGE    | llm     | 1 h      | 6 s       | days, to 60 s    | the same, and a cancel waits for the answers that are   |
+|              |         |          |           |                  | on their way: they are paid, and are to be kept         |
 | WEBHOOK      | io      | 60 s     | 6 s       | days, to 60 s    | one POST of at most 15 s and two statements; what the   |
 |              |         |          |           |                  | receiver answers is a result, not a failure, so only    |
 |              |         |          |           |                  | the database is retried; the waits are the workflow's   |
@@ -20,7 +22,7 @@
 
 Only transient errors are retried, for the days of a setting: the guard around every activity
 (`activities/interceptor.py`) decides which those are, and when to give up.
-Cancellation is TRY_CANCEL throughout: a cancelled job does not wait for its chunks, whose
+Cancellation is TRY_CANCEL everywhere else: a cancelled job does not wait for its chunks, whose
 transactions find that the job has ended and roll back. Heartbeats are sent every second.
 """
 
@@ -85,6 +87,14 @@ LLM_CALL = Options(
     heartbeat_timeout=timedelta(seconds=6),
     retry_policy=_retry_policy(60),
     cancellation_type=ActivityCancellationType.TRY_CANCEL,
+)
+
+PAID_PAGE = Options(
+    task_queue=Queue.LLM,
+    start_to_close_timeout=timedelta(hours=1),
+    heartbeat_timeout=timedelta(seconds=6),
+    retry_policy=_retry_policy(60),
+    cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
 
 WEBHOOK = Options(

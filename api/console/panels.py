@@ -30,6 +30,8 @@ from towpath.extraction.types import CLASSIFICATION, EXTRACTION, ExtractParams
 from towpath.features import installed_features
 from towpath.jobs.params import params_of
 from towpath.jobs.store.tables import JobRow
+from towpath.serving.service.batches import describe_batch
+from towpath.serving.types import REQUEST_BATCH
 from towpath.vectors.types import VECTOR_DELETION, VECTOR_UPSERTION
 
 NO_SCHEMA = "No schema was given: the document was read, but no fields were extracted."
@@ -85,6 +87,10 @@ async def _load_answer(state: AppState, job: JobRow) -> str | None:
     return await load_summary(state.db, job)
 
 
+async def _render_batch(state: AppState, job: JobRow) -> Markup | None:
+    return render_facts("Requests", await describe_batch(state.db, job))
+
+
 def _link_review(job: JobRow) -> list[PanelLink]:
     return [PanelLink(f"/console/jobs/{job.id}/review", "The document beside its fields")]
 
@@ -109,6 +115,7 @@ PANELS: dict[str, Panel] = {
     SCHEMA_READING: PLAIN,
     EXTRACTION: Panel(render=_render_extraction, links=_link_review, waits_for_cancel=True),
     CLASSIFICATION: Panel(render=_render_document, waits_for_cancel=True),
+    REQUEST_BATCH: Panel(render=_render_batch, waits_for_cancel=True),
 }
 
 

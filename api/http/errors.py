@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 5
 TOO_SLOW = "the database took too long for this and was stopped; ask for less at once, or try again later"
 SLOW_DOWN = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+OPENAI_PATHS = ("/v1/files", "/v1/batches")
+OPENAI_TYPES = {403: "permission_error", 429: "rate_limit_error"}
 CODES = {
     400: ErrorCode.INVALID_VALUE,
     401: ErrorCode.UNAUTHORIZED,
@@ -50,6 +52,7 @@ def _answer(
     *,
     title: str | None = None,
     extra: Mapping[str, Any] | None = None,
+    field: str | None = None,
 ) -> JSONResponse:
     body = ErrorBody(
         detail=detail,
@@ -59,6 +62,8 @@ def _answer(
         request_id=request_id(),
     )
     problem = "application/problem+json" in request.headers.get("accept", "")
+    if _speaks_openai(request):
+        extra = {**(extra or {}), "error": _envelope(status, code, detail, field)}
     return JSONResponse(
         {**body.model_dump(mode="json"), **(extra or {})},
         status,
@@ -86,7 +91,10 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status >= 500:
         logger.error("%s %s: %s", request.method, shown_path(request.url.path), error.detail)
-    return _answer(request, error.status, error.code, error.detail, headers, title=error.title, extra=error.extra)
+    return _answer(
+        request, error.status, error.code, error.detail, headers,
+        title=error.title, extra=error.extra, field=error.field,
+    )  # fmt: skip
 
 
 def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -94,12 +102,25 @@ def _validation(request: Request, error: RequestValidationError) -> JSONResponse
     if _lists(request):
         errors = [{"loc": each["loc"], "msg": describe_error(each), "type": each["type"]} for each in error.errors()]
         return _list(request, code, errors)
-    return _answer(request, 400, code, detail)
+    place = error.errors()[0]["loc"] if error.errors() else ()
+    return _answer(request, 400, code, detail, field=".".join(map(str, place[1:])) or None)
 
 
 def _lists(request: Request) -> bool:
     """Return whether the route belongs to an API whose users expect a list of what is wrong, with 422."""
     return request.url.path.removeprefix("/api/v1").startswith("/embeddings/")
+
+
+def _speaks_openai(request: Request) -> bool:
+    """Return whether the route belongs to an API whose clients read errors in the form of OpenAI's."""
+    return request.url.path.startswith(OPENAI_PATHS)
+
+
+def _envelope(status: int, code: ErrorCode, detail: str, field: str | None) -> dict[str, Any]:
+    """Return an error in the form of OpenAI's API; it stands beside the members that all errors have."""
+    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    word = "invalid_api_key" if status == HTTPStatus.UNAUTHORIZED else code.value.lower()
+    return {"message": detail, "type": kind, "param": field, "code": word}
 
 
 def _list(request: Request, code: ErrorCode, errors: list[dict[str, Any]]) -> JSONResponse:

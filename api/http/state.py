@@ -42,6 +42,8 @@ from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
+from towpath.serving.service.batches import BatchService as RequestBatchService
+from towpath.serving.service.files import FileService
 from towpath.vectors.service.search import SearchService
 from towpath.vectors.service.tasks import MAX_ITEM_BYTES, TaskService
 from towpath.webhooks.service.deliveries import DeliveryService
@@ -195,6 +197,17 @@ class AppState:
             gateway=self.gateway,
             events=self.events,
         )
+
+    @property
+    def files(self) -> FileService:
+        """Return the use cases of files for batches of requests."""
+        settings = self.settings
+        return FileService(self.db, retention_days=settings.retention_days, max_bytes=settings.served_file_max_bytes)
+
+    @property
+    def request_batches(self) -> RequestBatchService:
+        """Return the use cases of batches of requests."""
+        return RequestBatchService(self.db, self.files, self.jobs, window=self.settings.window)
 
     @property
     def accounts(self) -> Accounts:

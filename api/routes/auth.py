@@ -149,7 +149,7 @@ async def change_key(state: State, caller: Owner, key_id: UUID, body: KeyChange)
     return keys.key_view(await keys.change_key(state.accounts, caller, key_id, body.changes()))
 
 
-@router.delete("/api-keys/{key_id}", summary="Revoke a key", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/api-keys/{key_id}", summary="Revoke a key")
 async def revoke_key(
     state: State,
     caller: Operator,
@@ -157,9 +157,10 @@ async def revoke_key(
     children: Annotated[
         Literal["revoke", "keep"], Query(description="Whether the keys that it has made are revoked with it.")
     ] = "revoke",
-) -> None:
+) -> dict[str, Any]:
     """The key is refused from now on, and by default those that it has made. Owners revoke any, users their own."""
-    await keys.revoke_key(state.accounts, caller, key_id, children=children == "revoke")
+    revoked = await keys.revoke_key(state.accounts, caller, key_id, children=children == "revoke")
+    return {"id": str(key_id), "revoked": [str(key) for key in revoked]}
 
 
 @router.post(

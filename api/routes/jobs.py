@@ -16,6 +16,7 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.core.values import Moment, Offset
 from towpath.jobs.types import FailurePage, JobInclude, JobKind, JobPage, JobState, JobView
+from towpath.llm.costs import JobCosts, load_costs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
@@ -72,6 +73,16 @@ async def get_failures(
     job = await state.jobs.find(caller, job_id)
     failures = await state.jobs.load_failures(job, limit=limit, offset=offset)
     return FailurePage(failures=failures.items, total=failures.total, limit=limit, offset=offset)
+
+
+@router.get("/{jobId}/costs", summary="What a job has cost")
+async def get_costs(state: State, caller: Reader, job_id: JobId) -> JobCosts:
+    """All that language models' providers were paid for a job, failures included, by model and purpose.
+
+    All attempts of the job are added up. Embeddings are in `cost` of the job alone.
+    """
+    job = await state.jobs.find(caller, job_id)
+    return await load_costs(state.db, job.id, cap=job.max_cost_usd)
 
 
 @router.post("/{jobId}/pause", summary="Pause a job")

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Operator, Reader
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey
 from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.requests import add_header
@@ -19,8 +20,8 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.http.webhook_fields import read_start
 from towpath.core.values import EMPTY_IS_ABSENT, Moment
-from towpath.enrichment.bodies import BatchIds, MergeBody
-from towpath.enrichment.service import records
+from towpath.enrichment.bodies import BatchIds, CorrectionBody, MergeBody
+from towpath.enrichment.service import corrections, records
 from towpath.enrichment.service.starts import draft_merge
 from towpath.enrichment.service.waiting import wait_for_merge
 from towpath.enrichment.types import RecordFilter, SortBy
@@ -29,9 +30,12 @@ router = APIRouter(tags=["records"], route_class=ApiRoute)
 
 MERGE_SECONDS = 300.0
 PAGE_SIZE = 20
-Page = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100_000, description="From 1, the default.")]
-PageSize = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100, description="20 by default.")]
-Limit = Annotated[int | None, EMPTY_IS_ABSENT, Query(ge=1, le=100, description="The same as page_size.")]
+Size = Annotated[int, Field(ge=1, le=100)]
+Page = Annotated[
+    Annotated[int, Field(ge=1, le=100_000)] | None, EMPTY_IS_ABSENT, Query(description="From 1, the default.")
+]
+PageSize = Annotated[Size | None, EMPTY_IS_ABSENT, Query(description="20 by default.")]
+Limit = Annotated[Size | None, EMPTY_IS_ABSENT, Query(description="The same as page_size.")]
 
 
 def record_filter(
@@ -39,7 +43,7 @@ def record_filter(
     type: Annotated[Literal["enrichment", "fusion"] | None, EMPTY_IS_ABSENT] = None,
     model: Annotated[str | None, EMPTY_IS_ABSENT] = None,
     success: Annotated[bool | None, EMPTY_IS_ABSENT] = None,
-    search: Annotated[str | None, EMPTY_IS_ABSENT, Query(max_length=200)] = None,
+    search: Annotated[Annotated[str, Field(max_length=200)] | None, EMPTY_IS_ABSENT] = None,
     entity_id: Annotated[UUID | None, EMPTY_IS_ABSENT] = None,
     job_id: Annotated[UUID | None, EMPTY_IS_ABSENT] = None,
     origin: Annotated[str | None, EMPTY_IS_ABSENT] = None,
@@ -112,6 +116,44 @@ async def export(
         return StreamingResponse(rows, media_type="text/csv", headers=headers)
     lines = records.export_ndjson(state.enrichment, caller.organization, filters)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+@router.get("/api/records/accuracy", summary="How right models are")
+async def accuracy(
+    state: State,
+    caller: Reader,
+    schema_id: Annotated[UUID | None, EMPTY_IS_ABSENT] = None,
+    model: Annotated[str | None, EMPTY_IS_ABSENT] = None,
+) -> dict[str, Any]:
+    """Each field of each record that people gave a right value for: right, wrong or missing, by model and prompts.
+
+    A right value is one of the entity, and judges all records of that entity under the same schema.
+    """
+    return await corrections.read_accuracy(state.enrichment, caller.organization, schema_id=schema_id, model=model)
+
+
+@router.post("/api/records/{record_id}/corrections", summary="Give right values", openapi_extra=body_of(CorrectionBody))
+async def correct(request: Request, state: State, caller: Operator, record_id: UUID) -> Response:
+    """Right values by field; the record itself stays as the model made it. A value for the same field is replaced."""
+    body, _ = await read_body(request, state, CorrectionBody)
+    return json_answer(await corrections.correct_record(state.enrichment, caller, record_id, body))
+
+
+@router.get("/api/records/{record_id}/corrections", summary="Right values of a record")
+async def list_corrections(state: State, caller: Reader, record_id: UUID) -> dict[str, Any]:
+    """Who gave them and when, and what the record says."""
+    return await corrections.list_corrections(state.enrichment, caller.organization, record_id)
+
+
+@router.delete("/api/records/{record_id}/corrections", summary="Take right values back")
+async def take_back(
+    state: State,
+    caller: Operator,
+    record_id: UUID,
+    field: Annotated[str | None, EMPTY_IS_ABSENT, Query(description="One field; none: all.")] = None,
+) -> dict[str, Any]:
+    """Of one field, or of all."""
+    return await corrections.take_back(state.enrichment, caller.organization, record_id, field)
 
 
 @router.get("/api/records/{record_id}", summary="One record")

@@ -17,6 +17,7 @@ from temporalio.client import Client
 from tests.replay.ai_paths import AiPaths
 from tests.replay.document_paths import DocumentPaths
 from tests.replay.llm_paths import LlmPaths
+from tests.replay.request_paths import RequestPaths
 from tests.support import builders
 from tests.support.ai import make_lamps
 from tests.support.builders import FIELDS, Organization, organization, papers, persons, providers
@@ -171,7 +172,8 @@ async def record(names: list[str]) -> None:
         )  # fmt: skip
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             client = await Client.connect(stack.temporal_address)
-            for path in [*PATHS, *LlmPaths(provider).all(), *AiPaths(provider).all(), *DocumentPaths(provider).all()]:
+            paths = (LlmPaths(provider), AiPaths(provider), DocumentPaths(provider), RequestPaths(provider))
+            for path in [*PATHS, *(path for each in paths for path in each.all())]:
                 if names and path.__name__ not in names:
                     continue
                 org = organization(stack.api_url)

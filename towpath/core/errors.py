@@ -86,6 +86,7 @@ class ErrorCode(StrEnum):
     MODEL_OUTPUT_INVALID = "model_output_invalid"
     MODEL_RETIRED = "model_retired"
     MODEL_REFUSED = "model_refused"
+    NO_FAILED_EXPERTISES = "no_failed_expertises"
     PROVIDER_DOWN = "provider_unavailable"
     PROVIDER_TIMEOUT = "provider_timeout"
     MODEL_LIMIT = "model_limit_exceeded"

@@ -113,6 +113,9 @@ class SyncBody(SingleBody):
     """One entity, waited for."""
 
     timeout_seconds: Annotated[float, Field(gt=0, le=3600), NUMBER] = 300
+    cancel_on_timeout: StrictBool = Field(
+        default=False, description="Cancel the job when it takes longer; else it goes on, and can be read later."
+    )
     include_per_model_results: StrictBool = False
     include_profile_limits: StrictBool = False
 
@@ -157,6 +160,14 @@ class RetryBody(Body, WebhookFields):
     target_schema: dict[str, Any] | None = None
     model: ModelKey | None = None
     languages: Annotated[list[Language], Field(min_length=1, max_length=MAX_LANGUAGES)] | None = None
+    attachment_ids: Annotated[list[UUID], Field(max_length=20)] | None = Field(
+        default=None, description="None: the sources of the record. An empty list: none."
+    )
+
+    @field_validator("languages")
+    @classmethod
+    def _known_ones(cls, languages: list[str] | None) -> list[str] | None:
+        return languages and [known_language(language) for language in languages]
 
 
 class MergeBody(Body, WebhookFields):
@@ -281,6 +292,19 @@ class BatchIds(Body):
 
     ids: Annotated[list[UUID], Field(min_length=1)]
     hard_delete: StrictBool = False
+
+
+class CorrectionBody(Strict):
+    """Right values of a record's fields."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"values": {"founded": 1997}, "others_right": True}})
+
+    values: Annotated[dict[str, Any], Field(max_length=500)] = Field(
+        default={}, description="By field, dotted where it is nested; null: there is none."
+    )
+    others_right: StrictBool = Field(
+        default=False, description="What the record says of every other field that was asked for is right."
+    )
 
 
 class AttachmentBody(Body):

@@ -160,9 +160,9 @@ class EntityEnrichment:
         model = plan.classification_model
         if model is None:
             return None
-        told = await self._load_check()
-        if told is not None:
-            return None if told["classification"] is None else Classification.model_validate(told["classification"])
+        known = await self._load_check()
+        if known is not None:
+            return None if known["classification"] is None else Classification.model_validate(known["classification"])
         await self._emit([self._event(LlmEvent.CLASSIFICATION_STARTED, "classification", {"model": model})])
         prompt = classification_prompt(plan.content, self.entity)
         usage = Usage()
@@ -205,11 +205,11 @@ class EntityEnrichment:
         """Load the check that an earlier try has told of, as its event has it: one that failed is not paid again."""
         async with self.context.database.transaction() as connection:
             key = f"{self.context.ref.attempt}:{self._key('classified')}"
-            told = await find_event(connection, self.context.ref.job_id, key)
-        if told is not None:
-            members = {name: told.get(name) or 0 for name in ("input_tokens", "output_tokens")}
-            self.check_usage = Usage(usd=told.get("cost_usd") or 0.0, **members)
-        return told
+            event = await find_event(connection, self.context.ref.job_id, key)
+        if event is not None:
+            members = {name: event.get(name) or 0 for name in ("input_tokens", "output_tokens")}
+            self.check_usage = Usage(usd=event.get("cost_usd") or 0.0, **members)
+        return event
 
     async def _ask_model(self, model: str) -> None:
         plan = self.context.plan

@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from towpath.core.errors import ErrorCode
 from towpath.enrichment.domain.content import entity_label, find_flagged, value_of
 from towpath.enrichment.domain.fusion import normalise
+from towpath.enrichment.domain.prompt_version import prompt_version
 from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import ExpertiseResult, Fusion, ModelResult, Plan
 from towpath.jobs.types import JobRef
@@ -36,6 +37,7 @@ def _base(ref: JobRef, plan: Plan, index: int, entity: Mapping[str, Any]) -> dic
         "languages": plan.languages,
         "origin": plan.origin,
         "entity_input_data": dict(entity),
+        "attachment_ids": list(plan.attachment_ids),
     }
 
 
@@ -48,6 +50,7 @@ def enrichment_record(ref: JobRef, plan: Plan, index: int, entity: Mapping[str, 
         type="enrichment",
         model_composite_key=result.model,
         strategy=plan.strategy,
+        prompt_version=prompt_version(),
     )
 
 

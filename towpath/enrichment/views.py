@@ -70,6 +70,8 @@ def record_view(row: RecordRow, newest: Mapping[UUID, int]) -> dict[str, Any]:
         **record_row_view(row, newest),
         "entity_input_data": row.entity_input_data,
         "schema_version": row.schema_version,
+        "prompt_version": row.prompt_version,
+        "attachment_ids": [str(attachment) for attachment in row.attachment_ids],
         "languages": row.languages,
         "prompts": [{member: call.get(member) for member in EXPERTISE_MEMBERS} for call in calls],
         "metrics": {

@@ -7,8 +7,9 @@ from typing import Any
 from towpath.accounts.types import Principal
 from towpath.core.queues import Queue
 from towpath.db.engine import Connection
-from towpath.extraction.store.blobs import sweep_blobs
+from towpath.documents.store.blobs import sweep_blobs
 from towpath.extraction.store.jobs import prepare_restart, read_notice_fields
+from towpath.extraction.store.pages import sweep_pages
 from towpath.extraction.store.reviews import withdraw
 from towpath.extraction.types import CLASSIFICATION, EXTRACTION, ExtractParams
 from towpath.jobs.job_type import JobType
@@ -31,7 +32,8 @@ async def _webhook_fields(connection: Connection, job: JobRow) -> dict[str, Any]
 
 
 async def _sweep(connection: Connection, days: int, limit: int) -> int:
-    return await sweep_blobs(connection, days=days, limit=limit)
+    files = await sweep_blobs(connection, days=days, limit=limit)
+    return files + await sweep_pages(connection, days=days, limit=limit)
 
 
 JOB_TYPES = (

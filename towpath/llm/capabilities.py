@@ -54,13 +54,13 @@ _TABLE: Mapping[str, tuple[tuple[str, str], ...]] = {
         (r"deepseek-reasoner", "fr"),
     ),
 }
-_ASKED: Mapping[str, str] = {"google": r"gemini-|gemma-", "anthropic": r"claude-(?!v1|2|instant)"}
+_SERVED: Mapping[str, str] = {"google": r"gemini-|gemma-", "anthropic": r"claude-(?!v1|2|instant)"}
 """Of a provider whose prices name models of others, too, or such as it serves no more: those that it can be asked."""
 
 
 def can_be_asked(prices: str | None, name: str) -> bool:
     """Return whether a provider's own API serves a model that its prices name."""
-    pattern = _ASKED.get(prices or "")
+    pattern = _SERVED.get(prices or "")
     return pattern is None or re.match(pattern, name) is not None
 
 

@@ -136,6 +136,31 @@ class LanguageModels:
         """Return the providers and limits."""
         return self._config
 
+    async def open_sdk(self, organization: str, model: str, flight: Flight) -> tuple[Any, Call]:
+        """Open the way to a model for a request in its provider's own words.
+
+        Args:
+            organization: Whose request it is.
+            model: The model key.
+            flight: Who asks may look at it, and stop it, meanwhile.
+
+        Returns:
+            The provider's SDK, and the call that the request belongs to: the task that sends it must make it `CURRENT`.
+
+        Raises:
+            ModelError: No worker knows the provider, or the embedded model does not start.
+        """
+        from towpath.llm.slots import Call
+
+        provider, _ = split_key(model)
+        known = self.catalog.provider(provider)
+        if known is None:
+            raise ModelError(f"no worker knows the provider {provider}")
+        await import_beside_loop(*MODULES, SDKS[known.api])
+        client = await self._client(provider, known, known.mode)
+        slot = self._slot(provider, organization, known)
+        return client.client, Call(slot, self._config.seconds, partial(self.catalog.priced, model), flight)
+
     async def close(self) -> None:
         """Close all connections, and end all waits."""
         await self._limiter.stop()

@@ -25,10 +25,10 @@ def make_strict_form(form: dict[str, Any], api: WireFormat) -> dict[str, Any] | 
     strict: dict[str, Any] = {}
     for word, value in form.items():
         if word == "properties":
-            made = {name: make_strict_form(each, api) for name, each in value.items()}
-            if None in made.values():
+            properties = {name: make_strict_form(each, api) for name, each in value.items()}
+            if None in properties.values():
                 return None
-            strict[word] = made
+            strict[word] = properties
         elif word == "items":
             strict[word] = make_strict_form(value, api)
             if strict[word] is None:

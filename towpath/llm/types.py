@@ -119,6 +119,7 @@ class Purpose(StrEnum):
     DOCUMENT_CLASS = "document_class"
     QUESTION = "question"
     JUDGEMENT = "judgement"
+    REQUEST = "request"
     EARLIER = "earlier"
     """Sums of what was paid before there was a ledger."""
 

@@ -46,18 +46,20 @@ def _with_strict_form(options: dict[str, Any], api: WireFormat) -> dict[str, Any
         tool = tools[0]
         if api is WireFormat.ANTHROPIC:
             form = make_strict_form(tool["input_schema"], api)
-            made = tool if form is None else {**tool, "input_schema": form, "strict": True}
+            strict_tool = tool if form is None else {**tool, "input_schema": form, "strict": True}
         else:
             function = tool["function"]
             form = make_strict_form(function["parameters"], api)
-            made = tool if form is None else {**tool, "function": {**function, "parameters": form, "strict": True}}
-        return {**options, "tools": [made]}
-    asked = options.get("response_format") or {}
-    if asked.get("type") == "json_schema":
-        form = make_strict_form(asked["json_schema"]["schema"], api)
+            strict_tool = (
+                tool if form is None else {**tool, "function": {**function, "parameters": form, "strict": True}}
+            )
+        return {**options, "tools": [strict_tool]}
+    response_format = options.get("response_format") or {}
+    if response_format.get("type") == "json_schema":
+        form = make_strict_form(response_format["json_schema"]["schema"], api)
         if form is not None:
-            schema = {**asked["json_schema"], "schema": form, "strict": True}
-            return {**options, "response_format": {**asked, "json_schema": schema}}
+            schema = {**response_format["json_schema"], "schema": form, "strict": True}
+            return {**options, "response_format": {**response_format, "json_schema": schema}}
     return options
 
 

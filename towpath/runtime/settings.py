@@ -203,6 +203,14 @@ class Settings(BaseSettings):
     enrichment_chunk: int = Field(default=10, ge=1, le=200, description="Entities per staged page of an enrichment.")
     enrichment_max_bytes: int = Field(default=64 << 20, ge=1, description="Maximum body size of an enrichment.")
     attachment_max_bytes: int = Field(default=20 << 20, ge=1, description="Maximum size of an attachment.")
+    served_file_max_bytes: int = Field(
+        default=200 << 20, ge=1, description="Maximum size of a file of requests that is uploaded for a batch."
+    )
+    served_max_requests: int = Field(default=50_000, ge=1, description="Maximum number of requests in such a file.")
+    served_request_max_bytes: int = Field(default=8 << 20, ge=1, description="Maximum size of one of these requests.")
+    served_chunk: int = Field(
+        default=20, ge=1, le=500, description="Requests of a batch that a worker process asks side by side."
+    )
     databases_root: Path | None = Field(
         default=None,
         description="Folder with a subfolder for each organization, the only one its DuckDB files may be in; "

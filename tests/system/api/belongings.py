@@ -12,6 +12,7 @@ import psycopg
 
 from tests.support.ai import LATE, TELL, ask, lamps_model, person_of, script
 from tests.support.ai import until as end_of
+from tests.support.batches import client_of, ended, question, start
 from tests.support.builders import Organization, organization
 from tests.support.extraction import FIELDS, SCHEMA, note_pdf, poll, send
 from tests.support.llm_server import LlmServer
@@ -56,6 +57,7 @@ def furnish(system: EmbeddedStack, provider: LlmServer, hook: Receiver) -> Belon
     _extraction(mine, provider)
     _questions(mine, provider)
     provider.reset()
+    _requests(mine)
     _people(mine, system)
     until(lambda: all(one["state"] != "PENDING" for one in org.deliveries()), "the notices are through")
     mine.things["delivery"] = org.deliveries()[0]["id"]
@@ -147,6 +149,13 @@ def _questions(mine: Belongings, provider: LlmServer) -> None:
         "model_name": f"lamps {mine.mark}", "question": job["jobId"], "conversation": job["conversationId"],
         "link": org.call("POST", f"/v1/ai/conversations/{job['conversationId']}/link")["linkId"],
     }  # fmt: skip
+
+
+def _requests(mine: Belongings) -> None:
+    client = client_of(mine.org)
+    batch = start(client, question(1, user=mine.mark), metadata={"of": mine.mark})
+    ended(client, batch.id)
+    mine.things |= {"file": batch.input_file_id, "request_batch": batch.id}
 
 
 def _people(mine: Belongings, system: EmbeddedStack) -> None:

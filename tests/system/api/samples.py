@@ -26,7 +26,7 @@ SAMPLES = {
     "indexName": "index", "jobId": "job", "job_id": "enrichment", "key_id": "key", "modelId": "model",
     "name": "model_name", "record_id": "record", "result_ids": "records", "schema_id": "schema",
     "templateId": "template", "userId": "person", "user_id": "person", "invitation_id": "invitation",
-    "webhookId": "receiver", "linkId": "link",
+    "webhookId": "receiver", "linkId": "link", "fileId": "file", "input_file_id": "file", "batchId": "request_batch",
 }  # fmt: skip
 """The thing of `belongings` that a parameter or field calls, by its name."""
 
@@ -58,6 +58,7 @@ ENDS = (
     "POST /api/records/batch-delete",
     "POST /api/records/batch-restore",
     "DELETE /api/attachments/{attachment_id}",
+    "DELETE /v1/files/{fileId}",
     "DELETE /api/schema/saved/{schema_id}",
     "DELETE /v1/ai/conversations/{conversationId}/links/{linkId}",
     "POST /v1/models/{modelId}/merge",
@@ -104,7 +105,7 @@ LISTED = {
     ("POST /api/records/batch-delete", "ids"), ("POST /api/records/batch-restore", "ids"),
 }  # fmt: skip
 """Where an id of somebody else is answered with an empty list: a filter, or ids one by one."""
-NAMED = {("POST /extract*", "templateId"), ("POST /extract*", "webhookId"),
+NAMED = {("POST /v1/batches", "input_file_id"), ("POST /extract*", "templateId"), ("POST /extract*", "webhookId"),
          ("POST /classification/*", "templateId"), ("POST /classification/*", "webhookId")}  # fmt: skip
 """Where an id that is not there is a fault of its field, 400, whoever else may have such a thing."""
 BESIDE = frozenset({"indexName"})

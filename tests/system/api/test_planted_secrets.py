@@ -25,6 +25,8 @@ from temporalio.client import Client
 
 from tests.replay.llm_paths import LlmPaths
 from tests.support.ai import LATE, TELL, ask, lamps_model, person_of, script, until
+from tests.support.batches import client_of, ended, start
+from tests.support.batches import question as sent
 from tests.support.builders import FIELDS, Organization, organization, persons
 from tests.support.extraction import SCHEMA, note_pdf, poll, send
 from tests.support.judge import MODEL, judge_by
@@ -57,6 +59,8 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("item's signature", "job_failures.item"): "a failed item is shown as it was sent",
     ("item's signature", "vector_objects.item_info"): "an object is given back as it was sent",
     ("item's signature", READER): "the same",
+    ("request", "blob_chunks.data"): "a file of requests is given back as it was sent",
+    ("request", "served_lines.body"): "a request is the tenant's data, and a restart sends it again",
 }
 
 
@@ -204,6 +208,14 @@ def entities(found: Planted, provider: LlmServer, told: dict[str, Any]) -> None:
     provider.reset()
 
 
+def requests(found: Planted, told: dict[str, Any]) -> None:
+    """A batch of requests whose end is told."""
+    found.marks["request"] = mark("request")
+    client = client_of(found.org)
+    headers = {"Towpath-Webhook-Url": told["webhookUrl"], "Towpath-Webhook-Secret": told["webhookSigningSecret"]}
+    ended(client, start(client, sent(1, user=found.marks["request"]), extra_headers=headers).id)
+
+
 def enrichments(found: Planted, provider: LlmServer) -> None:
     paths = LlmPaths(provider)
     for path in (paths.batch, paths.generated, paths.edited, paths.asked_again, paths.merged):
@@ -229,6 +241,7 @@ def plant(system: EmbeddedStack, loopback: LlmServer, hook: Receiver) -> Planted
         documents(found, loopback, site, told)
     questions(found, loopback, told)
     enrichments(found, loopback)
+    requests(found, told)
     loopback.reset()
     return found
 

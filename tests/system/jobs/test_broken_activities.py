@@ -18,6 +18,7 @@ from temporalio.activity import _Definition
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
+from tests.support import batches
 from tests.support.ai import LATE, TELL, ask, lamps_model, script
 from tests.support.builders import FIELDS, Organization, organization, papers, persons
 from tests.support.console.site import CSRF
@@ -159,6 +160,10 @@ def judging(org: Organization, provider: LlmServer) -> str:
     return str(org.call("POST", "/v1/indexes/people/judge", 202, json=body)["jobId"])
 
 
+def requests(org: Organization, _: LlmServer) -> str:
+    return batches.start(batches.client_of(org), batches.question(1)).id.removeprefix("batch_")
+
+
 def batched(org: Organization, _: LlmServer) -> str:
     body = {"entities": [{"name": "Orion"}], "schema_id": org.schema(), "execution": "batch"}
     return org.enrich("/api/enrichment/batch/start", **body)
@@ -174,6 +179,7 @@ CASES: dict[str, Start] = {
     "generate_query": query, "read_schema": schema_reading, "open_document": document, "read_share": document,
     "extract_fields": document, "show_review": document, "hold_job": held_document, "settle_review": approved_document,
     "classify": classification, "plan_judging": judging, "judge_page": judging, "settle_judging": judging,
+    "validate_batch": requests, "ask_batch_page": requests, "write_batch_files": requests,
     "finish_job": batch, "submit_batches": batched, "look_at_batches": batched, "plan_round": batched,
 }  # fmt: skip
 READY: dict[Start, Callable[[Organization, LlmServer], object]] = {reindex: indexed, judging: indexed}

@@ -55,7 +55,9 @@ read     GET /api/records
 read     GET /api/records/stats
 read     GET /api/records/jobs
 read     GET /api/records/export
+read     GET /api/records/accuracy
 read     GET /api/records/{record_id}
+read     GET /api/records/{record_id}/corrections
 read     GET /v1/ai/jobs
 read     GET /v1/ai/jobs/{jobId}
 read     GET /v1/ai/jobs/{jobId}/result
@@ -78,9 +80,15 @@ read     GET /annotations
 read     GET /templates
 read     GET /templates/{templateId}
 read     GET /classification/{classificationId}
+read     GET /v1/files
+read     GET /v1/files/{fileId}
+read     GET /v1/files/{fileId}/content
+read     GET /v1/batches
+read     GET /v1/batches/{batchId}
 read     GET /v1/jobs
 read     GET /v1/jobs/{jobId}
 read     GET /v1/jobs/{jobId}/failures
+read     GET /v1/jobs/{jobId}/costs
 read     POST /v1/jobs/{jobId}/stream-token
 read     GET /v1/jobs/{jobId}/events
 read     GET /webhooks
@@ -111,6 +119,8 @@ operator POST /api/llm/cancel/{job_id}
 operator POST /api/llm/continue/{job_id}
 operator POST /api/records/batch-delete
 operator POST /api/records/batch-restore
+operator POST /api/records/{record_id}/corrections
+operator DELETE /api/records/{record_id}/corrections
 operator POST /api/fusion/merge
 operator POST /api/fusion/merge/stream
 operator POST /api/attachments
@@ -131,6 +141,10 @@ operator POST /extract
 operator POST /extract/sync
 operator POST /annotate
 operator POST /classification/{classificationId}/run
+operator POST /v1/files
+operator DELETE /v1/files/{fileId}
+operator POST /v1/batches
+operator POST /v1/batches/{batchId}/cancel
 operator POST /v1/jobs/{jobId}/pause
 operator POST /v1/jobs/{jobId}/continue
 operator POST /v1/jobs/{jobId}/cancel

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from towpath.accounts.types import Principal
 from towpath.core.checks import Checks
-from towpath.core.errors import BadInputError, PaymentRequiredError, TooLargeError
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, PaymentRequiredError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.core.languages import LANGUAGES
 from towpath.db.engine import Connection, Database
@@ -30,11 +30,14 @@ from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.prompts import enrichment_prompt
-from towpath.enrichment.domain.runs import calls_of, choose_strategy
+from towpath.enrichment.domain.runs import call_key, calls_of, choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
 from towpath.enrichment.expertise_calls import least_room
+from towpath.enrichment.params import EnrichmentParams
+from towpath.enrichment.records import result_of
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
+from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
@@ -46,8 +49,10 @@ from towpath.enrichment.types import (
     Plan,
     Strategy,
 )
+from towpath.jobs.params import params_of
 from towpath.jobs.patience import utc_now
 from towpath.jobs.store.jobs import create_job as create_job_row
+from towpath.jobs.store.jobs import get_job
 from towpath.jobs.store.staging import StagedItem, stage_page
 from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
@@ -155,8 +160,9 @@ async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody
     """Draft the repeat of a record's failed domains.
 
     Raises:
-        BadInputError: The record is a fusion, or a model, the schema or the entity is not valid.
-        NotFoundError: No such record or schema.
+        BadInputError: The record is a fusion, none of its domains has failed, or a model, the schema or the entity is
+            not valid.
+        NotFoundError: No such record or schema, or a source of the record is gone.
     """
     record = (await get_records(parts.database, organization, [body.record_id]))[0]
     if record.type != "enrichment":
@@ -166,6 +172,7 @@ async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody
         content, version = await find_content(parts, organization, body.schema_id, body.target_schema)
     model = body.model or record.model_composite_key or parts.catalog.automatic()
     parts.catalog.check(model, "model")
+    made_by = await _find_plan(parts, organization, record.job_id)
     # As the record was made, with what the body changes.
     plan = Plan(
         content=content,
@@ -174,12 +181,51 @@ async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody
         models=[model],
         strategy=Strategy(record.strategy or Strategy.SINGLE_PASS),
         languages=body.languages or list(record.languages) or ["en"],
+        attachment_ids=await _sources_of(parts, organization, body, record),
+        arbitration_model=made_by and made_by.arbitration_model,
+        strict=made_by is not None and made_by.strict,
+        response_schema=made_by is None or made_by.response_schema,
         origin=record.origin,
         single=True,
     )
     check_entities(plan, [(0, body.entity_data)])
+    answered = {part.key for part in result_of(record).expertises if part.success}
+    if answered.issuperset(call_key(domain) for domain, _ in calls_of(plan)):
+        raise BadInputError(
+            "record_id: none of the record's domains has failed",
+            code=ErrorCode.NO_FAILED_EXPERTISES,
+            field="record_id",
+        )
     params = {"record_id": str(record.id), "entity": body.entity_data, "plan": plan.model_dump(mode="json")}
     return JobDraft(EXPERTISE_RETRY, params, "Retry started")
+
+
+async def _find_plan(parts: EnrichmentParts, organization: str, job_id: UUID | None) -> Plan | None:
+    """Find what the job of a record was asked to do; None: it is gone, or was no enrichment."""
+    if job_id is None:
+        return None
+    try:
+        job = await get_job(parts.database, organization, job_id)
+    except NotFoundError:
+        return None
+    return params_of(job, EnrichmentParams).plan if job.kind in {SINGLE_ENRICHMENT, BATCH_ENRICHMENT} else None
+
+
+async def _sources_of(parts: EnrichmentParts, organization: str, body: RetryBody, record: RecordRow) -> list[UUID]:
+    """Return the sources of a retry: those that it names, else those that the record was made with.
+
+    Raises:
+        NotFoundError: One is gone.
+    """
+    if body.attachment_ids is not None:
+        await assert_attachments(parts.database, organization, body.attachment_ids)
+        return body.attachment_ids
+    try:
+        await assert_attachments(parts.database, organization, record.attachment_ids)
+    except NotFoundError as error:
+        detail = f"a source of the record is gone ({error.detail}): name attachment_ids, or [] to go on without"
+        raise NotFoundError(detail) from error
+    return list(record.attachment_ids)
 
 
 def draft_generation(parts: EnrichmentParts, body: GenerateBody) -> JobDraft:

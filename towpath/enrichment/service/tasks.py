@@ -18,14 +18,8 @@ from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, co
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
-from towpath.enrichment.records import (
-    call_usage,
-    complete_record,
-    fusion_record,
-    merged_result,
-    result_of,
-    result_view,
-)
+from towpath.enrichment.records import call_usage, complete_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.service.refusion import fuse_anew
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, write_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
@@ -146,7 +140,8 @@ class LlmTasks:
         plan, entity = params.plan, params.entity
         row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
-        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
+        texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
+        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan, texts, images)
         known = result_of(row).expertises
         parts_by_key = {part.key: part for part in known if part.success}
         # What was paid for an answer of no use stays paid when the domain is asked once more.
@@ -178,7 +173,8 @@ class LlmTasks:
             if await append_events(connection, ref, [event]):
                 await write_records(connection, [row])
                 await add_warnings(connection, ref, [_warning_of(part) for part in parts if not part.success])
-        return result_view(result)
+        fused = await fuse_anew(self._database, self._writer, self._llm_gateway, ref, plan, row)
+        return {**result_view(result), **({} if fused is None else {"fusion": fused})}
 
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
         """Fuse records of one schema into a new one."""

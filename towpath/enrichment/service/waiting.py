@@ -78,7 +78,8 @@ async def wait_for_enrichment(
     Args:
         database: Where the job is.
         events: Says when the job has moved.
-        cancel: Cancels a job: one that would wait for a person has nobody to wait for.
+        cancel: Cancels a job: one that would wait for a person has nobody to wait for, and one that takes too long
+            where the caller asks for it.
         organization: Whose job.
         job_id: The job.
         body: How long to wait, and what to answer.
@@ -103,9 +104,11 @@ async def wait_for_enrichment(
             classification.model_dump(mode="json"),
         )
     if not job.state.final:
-        raise ModelTimeoutError(
-            f"not finished within {body.timeout_seconds:g} s; the job goes on: /api/enrichment/jobs/{job_id}/status"
-        )
+        late = f"not finished within {body.timeout_seconds:g} s"
+        if body.cancel_on_timeout:
+            await cancel(organization, job_id)
+            raise ModelTimeoutError(f"{late}; the job was cancelled: {job_id}")
+        raise ModelTimeoutError(f"{late}; the job goes on: /api/enrichment/jobs/{job_id}/status")
     async with database.transaction() as connection:
         rows = await load_job_records(connection, job_id)
     if job.state is not JobState.COMPLETED:

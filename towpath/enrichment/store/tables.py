@@ -75,6 +75,8 @@ class RecordRow(SQLModel, table=True):
     origin: str | None = Field(default=None, sa_column=column(Text, nullable=True))
     structured_output: dict[str, Any] | None = Field(default=None, sa_column=column(JSON, nullable=True))
     entity_input_data: dict[str, Any] | None = Field(default=None, sa_column=column(JSON, nullable=True))
+    attachment_ids: list[UUID] = Field(default_factory=list, sa_column=column(ARRAY(Uuid), default="'{}'::uuid[]"))
+    prompt_version: str | None = Field(default=None, sa_column=column(Text, nullable=True))
     expertises: list[Any] = Field(default_factory=list, sa_column=column(JSON, default="'[]'::json"))
     validation_errors: list[Any] = Field(default_factory=list, sa_column=column(JSON, default="'[]'::json"))
     fusion: dict[str, Any] | None = Field(default=None, sa_column=column(JSON, nullable=True))
@@ -87,3 +89,18 @@ class RecordRow(SQLModel, table=True):
     processing_time_ms: int = Field(default=0, sa_column=column(Integer, default="0"))
     created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
     deleted_at: datetime | None = Field(default=None, sa_column=timestamptz(nullable=True))
+
+
+class CorrectionRow(SQLModel, table=True):
+    """The right value of a field of a record, as a person gave it; JSON null: there is none."""
+
+    __tablename__ = "record_corrections"
+    __table_args__ = (Index("record_corrections_by_time", "organization", "created_at"),)
+
+    record_id: UUID = Field(sa_column=column(Uuid, ForeignKey("records.id", ondelete="CASCADE"), primary_key=True))
+    field: str = Field(description="Its path, dotted.", sa_column=column(Text, primary_key=True))
+    organization: str = Field(sa_column=column(Text, references_organization()))
+    value: Any = Field(default=None, sa_column=column(JSON, nullable=True))
+    user_id: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
+    key_id: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))

@@ -12,7 +12,7 @@ from pathlib import Path
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.documents.kinds import HEAD_BYTES
-from towpath.extraction.store.blobs import Blob, add_blob, save_blob
+from towpath.documents.store.blobs import Blob, add_blob, save_blob
 from towpath.extraction.types import DocumentRef
 from towpath.net.http import GuardedClient
 from towpath.secrets.urls import open_url

@@ -62,7 +62,7 @@ class FieldExtractor:
         self._opened = opened
         self._schema = params.schema_ or {}
         self.spent = Usage()
-        self._asked = 0
+        self._questions = 0
         self.warnings: list[JobWarning] = []
 
     async def extract(self, pages: Sequence[PageContent]) -> Extracted:
@@ -197,8 +197,8 @@ class FieldExtractor:
 
     async def _ask(self, prompt: Prompt) -> dict[str, Any]:
         bypass = self._params.options.bypass_cache
-        site = Site(Purpose.EXTRACTION, self._asked)
-        self._asked += 1
+        site = Site(Purpose.EXTRACTION, self._questions)
+        self._questions += 1
         try:
             answer = await self._llm_gateway.ask(self._ref, self._params.llm, prompt, site=site, bypass=bypass)
         except ModelError as error:

@@ -15,11 +15,11 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, Towpath
 from towpath.core.word_ranking import rank
 from towpath.db.engine import Connection, Database
 from towpath.documents.kinds import detect_kind
+from towpath.documents.store.blobs import Blob, get_blob
 from towpath.documents.types import VISIBLE_KINDS, DocumentKind, PageBody, PageContent
 from towpath.extraction.domain.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, build_class_prompt, build_class_schema
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.service.field_extractor import FieldExtractor, ask_model, warn_of_cut_pages
-from towpath.extraction.store.blobs import Blob, get_blob
 from towpath.extraction.store.jobs import (
     begin_review,
     get_review_status,

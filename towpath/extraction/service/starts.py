@@ -14,10 +14,10 @@ from towpath.core.json_values import write_json
 from towpath.db.engine import Connection, Database
 from towpath.documents.files import copy_to_disk
 from towpath.documents.kinds import HEAD_BYTES, detect_kind
+from towpath.documents.store.blobs import add_blob
 from towpath.documents.types import DocumentKind
 from towpath.extraction.domain.shapes import check_schema
 from towpath.extraction.service.parts import ExtractionParts
-from towpath.extraction.store.blobs import add_blob
 from towpath.extraction.store.catalog import get_template
 from towpath.extraction.store.jobs import create_extraction
 from towpath.extraction.types import (

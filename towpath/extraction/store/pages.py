@@ -157,3 +157,30 @@ async def list_pictured_pages(database: Database, organization: str, sha256: byt
             "SELECT page FROM document_images WHERE organization = %s AND sha256 = %s", (organization, sha256)
         )
         return {row[0] for row in await cursor.fetchall()}
+
+
+async def sweep_pages(connection: Connection, *, days: int, limit: int) -> int:
+    """Delete cached pages and images that are older than so many days.
+
+    Returns:
+        How many rows went.
+    """
+    pages = await connection.execute(
+        """
+        DELETE FROM document_pages WHERE (organization, sha256, variant, page) IN (
+            SELECT organization, sha256, variant, page FROM document_pages
+            WHERE at < now() - make_interval(days => %s) LIMIT %s
+        )
+        """,
+        (days, limit),
+    )
+    images = await connection.execute(
+        """
+        DELETE FROM document_images WHERE (organization, sha256, page) IN (
+            SELECT organization, sha256, page FROM document_images
+            WHERE at < now() - make_interval(days => %s) LIMIT %s
+        )
+        """,
+        (days, limit),
+    )
+    return pages.rowcount + images.rowcount

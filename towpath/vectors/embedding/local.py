@@ -70,6 +70,17 @@ class LocalEmbedder:
             vectors[places] = await loop.run_in_executor(self._pool, self._run, [texts[place] for place in places])
         return Embedded(vectors)
 
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens of texts, the model's own marks included; beyond `MODEL_TOKENS` the model reads nothing."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._count, list(texts))
+
+    def _count(self, texts: list[str]) -> list[int]:
+        self._load()
+        encoded = self._tokenizer.encode_batch(texts)
+        return [
+            sum(encoding.attention_mask) + sum(len(piece.ids) for piece in encoding.overflowing) for encoding in encoded
+        ]
+
     async def close(self) -> None:
         """See `Embedder`."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,14 +76,42 @@ class RemoteEmbedder:
             tokens += used_tokens
         return Embedded(normalise(np.array(rows, dtype=np.float32)), tokens=tokens)
 
+    async def send(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Send a request of the embeddings API as it is, but for the model's name, and return what is answered.
+
+        Raises:
+            BadInputError: The model refuses it.
+            UnavailableError: The endpoint does not answer now, or asks to slow down.
+            JobFaultError: It never will: a wrong key, an unknown model.
+        """
+        await import_beside_loop("openai", "towpath.llm.slots")
+        with self._translated():
+            return dict(await self._sdk().post("/embeddings", body={**body, "model": self._name}, cast_to=object))
+
     async def _call(self, texts: list[str]) -> tuple[list[list[float]], int]:
+        with self._translated():
+            answer = await self._sdk().embeddings.create(model=self._name, input=texts, encoding_format="float")
+        if len(answer.data) != len(texts):
+            detail = f"{self.model} answered {len(answer.data)} vectors for {len(texts)} texts"
+            raise UnavailableError(detail, code=ErrorCode.PROVIDER_DOWN)
+        ordered = sorted(answer.data, key=lambda item: item.index)
+        return [item.embedding for item in ordered], answer.usage.prompt_tokens if answer.usage else 0
+
+    def _sdk(self) -> Any:
         import openai
 
         if self._client is None:
             self._client = openai.AsyncOpenAI(**self._options, http_client=self._http_client())
         self._queue_up()
+        return self._client
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise what the SDK raises as an error of ours."""
+        import openai
+
         try:
-            answer = await self._client.embeddings.create(model=self._name, input=texts, encoding_format="float")
+            yield
         except openai.RateLimitError as error:
             detail = f"{self.model} asks to slow down"
             raise TooManyError(detail, code=ErrorCode.RATE_LIMITED, retry_after=_wait(error)) from error
@@ -100,11 +129,6 @@ class RemoteEmbedder:
             code = ErrorCode.PROVIDER_TIMEOUT if isinstance(error, openai.APITimeoutError) else ErrorCode.PROVIDER_DOWN
             detail = f"{self.model} does not answer: {error}"[:500]
             raise UnavailableError(detail, code=code, retry_after=_wait(error)) from error
-        if len(answer.data) != len(texts):
-            detail = f"{self.model} answered {len(answer.data)} vectors for {len(texts)} texts"
-            raise UnavailableError(detail, code=ErrorCode.PROVIDER_DOWN)
-        ordered = sorted(answer.data, key=lambda item: item.index)
-        return [item.embedding for item in ordered], answer.usage.prompt_tokens if answer.usage else 0
 
     def _http_client(self) -> SlotClient | None:
         if self._pool is None:

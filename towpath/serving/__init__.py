@@ -1,0 +1,1 @@
+"""Serves files and batches as OpenAI's API does, over every model that Towpath knows."""

@@ -1,0 +1,1 @@
+"""Use cases of files and batches, and what a batch's job does."""
