@@ -59,6 +59,7 @@ from towpath.entities.store.pairs import (
     save_verdicts,
     write_pairs,
 )
+from towpath.entities.store.sources import source_expression
 from towpath.entities.types import Basis
 
 Int64s = npt.NDArray[np.int64]
@@ -263,7 +264,9 @@ async def _store_closed(connection: Connection, index: Index, fresh: ScoredPairs
 async def _read_scope(connection: Connection, index: Index, model: MatchModel, marks: Marks) -> _Scope:
     seeds = set(marks.uids)
     while True:
-        graph = await read_components(connection, index.index_no, sorted(seeds), entities=index.entities)
+        graph = await read_components(
+            connection, index.index_no, sorted(seeds), entities=index.entities, source=source_expression(index)
+        )
         constraints, missing = await read_constraints(connection, index, graph.uids)
         if missing:
             # Whoever is linked by a label belongs to the component as well as who is linked by a candidate pair.

@@ -35,7 +35,7 @@ from towpath.entities.store.generations import (
     read_share,
 )
 from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from towpath.entities.store.records import Stored, StoredEntities, delete_entity, read_stored, write_drafts
+from towpath.entities.store.records import delete_entity, read_stored, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, ReindexPlan, ShareTask
 from towpath.jobs.params import load_params, params_of
@@ -227,7 +227,7 @@ class Reindexing:
         changed = len(written.created) + len(written.changed) + len(removed)
         await add_entities(connection, building.index_no, len(written.created) - len(removed), changes=changed)
         model = await self._matcher.models.get(connection, building)
-        stored = StoredEntities.of(Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts)
+        stored = await read_stored(connection, building, [draft.uid for draft in drafts])
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)
         await store_scores(connection, building, pairs)
@@ -275,10 +275,10 @@ def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], li
         raw = row.body.encode()
         entity = parse_json(raw)
         try:
-            drafts.append(make_draft(entity, raw, config))
+            drafts.append(make_draft(entity, raw, config, batch=row.batch))
         except BadInputError as error:
             # The entity stays stored, so that nothing is lost; it only has no candidates.
-            drafts.append(bare_draft(entity, raw, config))
+            drafts.append(bare_draft(entity, raw, config, batch=row.batch))
             failures.append(
                 FailedItem(index=row.uid, id=str(entity["id"]), stage=Phase.COPY, code=error.code, message=error.detail)
             )
