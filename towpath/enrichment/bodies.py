@@ -21,7 +21,7 @@ from towpath.core.bodies import EmptyIsAbsent, Strict
 from towpath.core.languages import LANGUAGES
 from towpath.core.values import NUMBER
 from towpath.enrichment.types import Strategy, read_if_text
-from towpath.llm.batches.types import Execution
+from towpath.llm.batches.types import EXECUTION_HELP, Execution
 from towpath.llm.types import MODEL_KEY_FORM
 from towpath.webhooks.types import WebhookFields
 
@@ -74,11 +74,7 @@ class EnrichmentOptions(Body, WebhookFields):
     max_cost_usd: Annotated[float, Field(gt=0), NUMBER] | None = Field(
         default=None, description="No call is begun beyond this."
     )
-    execution: Execution = Field(
-        default=Execution.LIVE,
-        description="live: each call at once. batch: through the providers' batch endpoints, at about half the price, "
-        "within a day. auto: batch where the deadline of the header Towpath-Deadline is far enough.",
-    )
+    execution: Execution = Field(default=Execution.LIVE, description=EXECUTION_HELP)
 
     @field_validator("languages")
     @classmethod

@@ -24,7 +24,7 @@ from towpath.core.errors import ErrorCode
 from towpath.core.json_values import read_json
 from towpath.core.words import Word
 from towpath.jobs.types import JobState, PagePlan
-from towpath.llm.batches.types import BatchPlan, Execution
+from towpath.llm.batches.types import BatchPlan, ExecutionChoice
 
 SINGLE_ENRICHMENT = "single_enrichment"
 BATCH_ENRICHMENT = "batch_enrichment"
@@ -103,7 +103,6 @@ class LlmEvent(StrEnum):
     ENTITY_COMPLETED = "entity_completed"
     ENTITY_SKIPPED = "entity_skipped"
     STRATEGY_SELECTED = "strategy_selected"
-    EXECUTION_SELECTED = "execution_selected"
     MODEL_AUTO_SELECTED = "model_auto_selected"
     CLASSIFICATION_STARTED = "classification_started"
     CLASSIFICATION_COMPLETED = "classification_completed"
@@ -168,9 +167,7 @@ class Plan(BaseModel):
     max_cost_usd: float | None = None
     origin: str | None = None
     single: bool = False
-    requested_execution: Execution = Execution.LIVE
-    execution: Execution = Execution.LIVE
-    execution_reason: str = ""
+    execution: ExecutionChoice = ExecutionChoice()
 
 
 class EnrichmentPlan(PagePlan):

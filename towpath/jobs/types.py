@@ -295,6 +295,7 @@ class EventType(StrEnum):
     WARNING = "job.warning"
     PROVIDER_AWAY = "job.provider_away"
     WAITING = "job.waiting"
+    EXECUTION_SELECTED = "job.execution_selected"
     ANSWERS_AWAITED = "job.answers_awaited"
     RESTARTED = "job.restarted"
     COMPLETED = "job.completed"
@@ -402,6 +403,12 @@ class PagePlan(BaseModel):
     """Which staged pages have work left."""
 
     pages: list[int]
+
+
+class CollectingRef(JobRef):
+    """A run of a job, and whether its calls of language models wait for batches."""
+
+    collects: bool = False
 
 
 class PageTask(BaseModel):

@@ -31,13 +31,16 @@ def answer_tokens(prompt: Prompt) -> int:
     return min(prompt.most_tokens, LEAF_TOKENS * count_leaves(prompt.form))
 
 
-def estimate(plan: Plan, entities: Sequence[Mapping[str, Any]], price: Price) -> dict[str, Any]:
+def estimate(
+    plan: Plan, entities: Sequence[Mapping[str, Any]], price: Price, *, batch_price: Price | None = None
+) -> dict[str, Any]:
     """Return what a plan over entities takes, as the API answers it.
 
     Args:
         plan: The plan.
         entities: Those that will be enriched.
         price: Dollars for a model, its input tokens and its output tokens.
+        batch_price: The same through batches; None: not every provider has them.
     """
     by_model: dict[str, dict[str, Any]] = {}
 
@@ -59,16 +62,21 @@ def estimate(plan: Plan, entities: Sequence[Mapping[str, Any]], price: Price) ->
             add(plan.classification_model, classification_prompt(plan.content, entity))
     for row in by_model.values():
         row["cost_usd"] = _range(price, row["model"], row["input_tokens"], row["output_tokens"])
+        if batch_price is not None:
+            row["batch_cost_usd"] = _range(batch_price, row["model"], row["input_tokens"], row["output_tokens"])
     rows = list(by_model.values())
     return {
         "calls": sum(row["calls"] for row in rows),
         "input_tokens": sum(row["input_tokens"] for row in rows),
         "output_tokens": sum(row["output_tokens"] for row in rows),
-        "cost_usd": {
-            name: round(sum(row["cost_usd"][name] for row in rows), 6) for name in ("low", "expected", "high")
-        },
+        "cost_usd": _sum(rows, "cost_usd"),
+        "batch_cost_usd": None if batch_price is None else _sum(rows, "batch_cost_usd"),
         "by_model": rows,
     }
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], member: str) -> dict[str, float]:
+    return {name: round(sum(row[member][name] for row in rows), 6) for name in ("low", "expected", "high")}
 
 
 def _range(price: Price, model: str, inputs: int, outputs: int) -> dict[str, float]:

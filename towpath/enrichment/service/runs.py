@@ -27,8 +27,8 @@ from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import JobRef, JobWarning, NewEvent, PageTask
+from towpath.llm.batches.choice import tell_execution
 from towpath.llm.batches.collecting import collecting
-from towpath.llm.batches.types import Execution
 from towpath.llm.gateway import LlmGateway
 
 CREDITS = "insufficient_credits"
@@ -60,9 +60,11 @@ class EnrichmentRuns:
             if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
                 async with self._database.transaction() as connection:
                     await add_warnings(connection, ref, cut)
+            choice = inputs.plan.execution
+            async with self._database.transaction() as connection:
+                await tell_execution(connection, ref, choice)
             await emit(self._writer, ref, _opening(inputs.plan))
-            is_batch = inputs.plan.execution is Execution.BATCH
-        return EnrichmentPlan(pages=pages, batch=self._llm_gateway.batch_plan if is_batch else None)
+        return EnrichmentPlan(pages=pages, batch=self._llm_gateway.batch_plan if choice.is_batch else None)
 
     async def check_type(self, ref: JobRef, *, attempt: int) -> HoldCheck:
         """Check whether the one entity is what the schema is for; `hold` asks for a person's decision.
@@ -192,13 +194,6 @@ def _opening(plan: Plan) -> list[NewEvent]:
     if plan.auto_selected:
         chosen = {"model": plan.models[0], "task_type": "enrichment", "pinned": False}
         events.append(NewEvent(type=LlmEvent.MODEL_AUTO_SELECTED, key="auto", data=chosen))
-    if plan.requested_execution is not Execution.LIVE:
-        execution = {
-            "requested": plan.requested_execution,
-            "execution": plan.execution,
-            "reason": plan.execution_reason,
-        }
-        events.append(NewEvent(type=LlmEvent.EXECUTION_SELECTED, key="execution", data=execution))
     strategy = {"requested": plan.requested, "strategy": plan.strategy, "reason": plan.strategy_reason}
     events.append(NewEvent(type=LlmEvent.STRATEGY_SELECTED, key="strategy", data=strategy))
     return [

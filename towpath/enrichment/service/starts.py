@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -350,7 +351,15 @@ async def estimate_start(parts: EnrichmentParts, organization: str, body: Estima
     if body.selected_indices is not None and body.entities is not None:
         selected = set(body.selected_indices)
         entities = [entity for place, entity in enumerate(entities) if place in selected]
-    return estimate(plan, entities, parts.catalog.price)
+    catalog = parts.catalog
+    has_batches = all(catalog.has_batches(model) for model in models_of(plan))
+    batch_price = partial(catalog.price, batch=True) if has_batches else None
+    return estimate(plan, entities, catalog.price, batch_price=batch_price)
+
+
+def models_of(plan: Plan) -> list[str]:
+    """Return every model that a plan asks."""
+    return [*plan.models, *filter(None, (plan.arbitration_model, plan.classification_model))]
 
 
 async def find_content(
@@ -400,7 +409,7 @@ async def make_plan(
     await assert_attachments(parts.database, organization, body.attachment_ids)
     strategy, reason = choose_strategy(content, body.strategy)
     used = [*models, *filter(None, (body.arbitration_model, body.classification_model))]
-    execution, execution_reason = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
+    execution = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
     return Plan(
         content=content,
         schema_id=body.schema_id,
@@ -420,9 +429,7 @@ async def make_plan(
         max_cost_usd=body.max_cost_usd,
         origin=origin,
         single=single,
-        requested_execution=body.execution,
         execution=execution,
-        execution_reason=execution_reason,
     )
 
 

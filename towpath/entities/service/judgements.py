@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import uuid4
 
 from towpath.accounts.types import Principal
@@ -33,9 +34,11 @@ from towpath.entities.store.judgements import ListedJudgement, Pair
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PairRow, PartnerRow
 from towpath.entities.types import ENTITY_JUDGE, Basis, PairView
+from towpath.jobs.patience import utc_now
 from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
+from towpath.llm.batches.choice import choose_execution
 
 MAX_AT_ONCE = 200
 """Judgements whose groups are decided before the answer; those of more are decided by the housekeeping."""
@@ -57,7 +60,14 @@ class JudgementService:
         self._catalog = catalog
 
     async def start(
-        self, connection: Connection, caller: Principal, name: str, body: JudgeBody, *, max_jobs: int
+        self,
+        connection: Connection,
+        caller: Principal,
+        name: str,
+        body: JudgeBody,
+        *,
+        max_jobs: int,
+        deadline: datetime | None = None,
     ) -> JobRow:
         """Accept a job of the judge; it is to be started after the commit.
 
@@ -67,6 +77,7 @@ class JudgementService:
             name: The index.
             body: The model, and how far to go.
             max_jobs: How many jobs the organization may have in flight; 0: any number.
+            deadline: Until when it may run.
 
         Raises:
             NotFoundError: No such index.
@@ -79,6 +90,7 @@ class JudgementService:
         running = await store.find_open_judge(connection, caller.organization, ENTITY_JUDGE, index.name)
         if running is not None:
             raise ConflictError(f"the pairs of {index.name} are being judged: job {running}")
+        execution = choose_execution(self._catalog, body.execution, [body.model], deadline, utc_now())
         params = JudgeParams(
             index=index.name,
             index_made=index.created_at.isoformat(),
@@ -86,6 +98,7 @@ class JudgementService:
             max_cost_usd=body.max_cost_usd,
             limit=body.limit,
             zone=None if body.zone is None else (body.zone.from_, body.zone.to),
+            execution=execution,
         )
         job = JobRow(
             id=uuid4(),
@@ -94,6 +107,7 @@ class JudgementService:
             params=params.model_dump(mode="json"),
             max_cost_usd=body.max_cost_usd,
             created_by=caller.key_id,
+            deadline=deadline,
             # One request at a time: what it can cost at most must fit into what is left.
             window_size=1,
         )

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from towpath.core.errors import CostLimitError, ErrorCode, JobFaultError, ModelError, NotFoundError, OutputInvalidError
+from towpath.core.errors import (
+    AnswerAwaitedError,
+    CostLimitError,
+    ErrorCode,
+    JobFaultError,
+    ModelError,
+    NotFoundError,
+    OutputInvalidError,
+)
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.judging import (
@@ -50,6 +58,8 @@ from towpath.jobs.store.staging import (
     stage_page,
 )
 from towpath.jobs.types import FailedItem, JobRef, PageTask
+from towpath.llm.batches.choice import tell_execution
+from towpath.llm.batches.collecting import collecting
 from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import Purpose, Site
 
@@ -109,7 +119,9 @@ class Judging:
             if params.attempt != ref.attempt:
                 await job_store.merge_params(connection, ref, {"attempt": ref.attempt, "is_spent": False})
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-            return JudgePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
+            await tell_execution(connection, ref, params.execution)
+            batch = self._llm_gateway.batch_plan if params.execution.is_batch else None
+            return JudgePlan(pages=await plan_pages(connection, ref.job_id, retake=retake), batch=batch)
 
     async def judge_page(self, task: PageTask) -> None:
         """Ask about the pairs of a page that are still doubtful, and keep the answers.
@@ -141,7 +153,13 @@ class Judging:
         skipped = set(pairs) - set(asking.open)
         if asking.open and not params.is_spent:
             questions = {place: _question(index, contents, pairs[place]) for place in asking.open}
-            await self._ask(task, params, questions, asking)
+            try:
+                with collecting(task.collects):
+                    await self._ask(task, params, questions, asking)
+            except AnswerAwaitedError:
+                # What is set aside for the page stays so until its answers have come.
+                await self._follow(ref, params)
+                return
         judgements = [
             _judgement(ref, params, pairs[place], contents, answer, asking.costs[place])
             for place, answer in sorted(asking.answers.items())
@@ -198,6 +216,9 @@ class Judging:
                 if attempt:
                     asking.failed = dict.fromkeys(places, (ErrorCode.COST_LIMIT, f"{NO_ANSWER}; maxCostUsd is reached"))
                     asking.open = []
+                if task.collects:
+                    # What is set aside for pages that wait may turn out to be more than they cost.
+                    return
                 # A smaller page might fit, but it is the less doubtful pairs that come later.
                 async with self._database.transaction() as connection:
                     await job_store.merge_params(connection, task.ref, {"is_spent": True})
