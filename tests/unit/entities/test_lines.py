@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from tests.support.shops import two_shops
-from tests.unit.entities.builders import index, prepared, sample
+from tests.unit.entities.builders import PERSONS, index, persons, prepared, sample
 from towpath.entities.domain.matching import MatchModel, Sample, entity_uid, score_pairs, train, train_cold
+from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS
+from towpath.entities.domain.matching.training import COLD_LINE
 from towpath.entities.types import IndexConfig
 
 HOUSEHOLD = {
@@ -138,6 +140,19 @@ def test_a_list_without_duplicates_has_hardly_any(count: int) -> None:
     _, called = verdicts(places(count), index(name="text", country="string"))
 
     assert len(called) <= 5 * count / 1000
+
+
+@pytest.mark.parametrize("count", [60, 80, 120])
+def test_a_small_index_without_labels_raises_no_prior(count: int) -> None:
+    config = index(**PERSONS)
+    for seed in range(12):
+        for copies in (0.2, 0.4):
+            rows = persons(count, copies=copies, seed=seed)[:count]
+
+            model = train(sample(rows, config), config)
+
+            # Copies stand far above all others here: nothing says that the line is anywhere below the usual one.
+            assert model.prior_bits <= DEFAULT_LINE_BITS - COLD_LINE, (seed, copies)
 
 
 def test_clean_sources_are_inferred_from_the_form_of_the_ids() -> None:

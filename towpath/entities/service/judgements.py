@@ -22,13 +22,12 @@ from towpath.entities.judge_types import (
     JudgeParams,
     Standing,
 )
-from towpath.entities.service.deciding import decide_near
+from towpath.entities.service.deciding import decide_or_mark
 from towpath.entities.service.labelling import read_link_similarities
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import judgements as store
-from towpath.entities.store.generations import find_building
-from towpath.entities.store.groups import mark_entities, read_ids
+from towpath.entities.store.groups import read_ids
 from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.judgements import ListedJudgement, Pair
 from towpath.entities.store.locks import lock_single_writes
@@ -146,15 +145,8 @@ class JudgementService:
         index = await find_index(connection, organization, name, lock="share")
         pairs = await store.delete_judgements(connection, organization, index.name)
         uids = sorted({uid for pair in pairs for uid in pair})
-        decided = False
-        if uids and len(pairs) <= MAX_AT_ONCE:
-            model = await self._models.get(connection, index)
-            decided = await decide_near(connection, index, model, uids, Reason(Cause.JUDGEMENT), wait=True)
-        if not decided:
-            await mark_entities(connection, index.index_no, uids)
-        building = await find_building(connection, organization, index.name)
-        if building is not None:
-            await mark_entities(connection, building.index_no, uids)
+        model = await self._models.get(connection, index) if len(pairs) <= MAX_AT_ONCE else None
+        await decide_or_mark(connection, index, model, uids, Reason(Cause.JUDGEMENT))
         return JudgementsRemoved(removed=len(pairs))
 
 

@@ -33,12 +33,10 @@ from towpath.entities.domain.judging import (
 from towpath.entities.domain.matching import Constraints, PairLabel
 from towpath.entities.group_types import Cause
 from towpath.entities.judge_types import JudgeAnswer, JudgeParams, JudgePlan, JudgeResult, StopReason
-from towpath.entities.service.deciding import decide_marked
+from towpath.entities.service.deciding import decide_marked, decide_or_mark
 from towpath.entities.service.matching import Matcher
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import judgements as store
-from towpath.entities.store.generations import find_building
-from towpath.entities.store.groups import mark_entities
 from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.judgements import Content, Pair, StoredJudgement
 from towpath.entities.store.locks import lock_deciding, lock_single_writes
@@ -258,10 +256,8 @@ class Judging:
         if judgements:
             await store.save_judgements(connection, index.organization, index.name, judgements)
             uids = sorted({uid for x in judgements for uid in (x.left_uid, x.right_uid)})
-            await mark_entities(connection, index.index_no, uids)
-            building = await find_building(connection, index.organization, index.name)
-            if building is not None:
-                await mark_entities(connection, building.index_no, uids)
+            # They are decided in small steps of their own, see `_follow`.
+            await decide_or_mark(connection, index, None, uids, Reason(Cause.JUDGEMENT, ref.job_id))
         for places, outcome in (
             (asking.answers, Outcome.DONE),
             (asking.failed, Outcome.FAILED),

@@ -13,6 +13,7 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoun
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import TuneReport, copy_key
+from towpath.entities.domain.matching.calibration import MIN_ENTITIES
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
 from towpath.entities.group_types import Cause
 from towpath.entities.params import IndexParams, ReindexParams
@@ -114,7 +115,7 @@ class Reindexing:
         await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
         if building.model_version:
             return
-        if building.entities < training.MIN_ENTITIES:
+        if building.entities < MIN_ENTITIES:
             async with self._database.transaction() as connection:
                 await job_store.assert_active(connection, ref)
                 await note_trained(connection, building.index_no, changes)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import LabelledPair, MatchModel, Sample, TuneReport, train, tune
+from towpath.entities.domain.matching.calibration import MIN_ENTITIES
 from towpath.entities.service.candidates import Candidates, LoadedPostings, find_candidates, read_involved
 from towpath.entities.store.indexes import Index, save_model
 from towpath.entities.store.labels import read_labels
@@ -22,7 +23,6 @@ Int64s = npt.NDArray[np.int64]
 
 SAMPLE = 4_000
 """Entities that ask for candidates; what they find is read as well."""
-MIN_ENTITIES = 50
 GROWTH = 2
 SECOND_GROWTH = 1.1
 MAX_SECOND_TRAINING = 50_000
@@ -32,7 +32,8 @@ def is_due(index: Index) -> bool:
     """Say whether the index has grown enough for its model to be worth training anew.
 
     What comes after the first batch may be another list: such a model knows nothing of how the two differ, so a part
-    of what it has seen is growth enough.
+    of what it has seen is growth enough. With too few entities to find the line from, an index keeps the model of one
+    that has few.
     """
     growth = SECOND_GROWTH if index.model_version == 1 and index.entities <= MAX_SECOND_TRAINING else GROWTH
     return index.entities >= max(MIN_ENTITIES, growth * index.model_entities)

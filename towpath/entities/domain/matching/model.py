@@ -26,6 +26,8 @@ RARE_COUNT = 3
 MAX_COMMON_VALUES = 3_000
 TELLING_SHARE = 0.3
 """A field with at least so many different values an entity tells entities apart."""
+MAX_HOLDERS = 2.0
+"""Where a value is held by fewer entities on average, nearly every entity has one of its own."""
 
 
 class FieldModel(BaseModel):
@@ -66,6 +68,15 @@ class FieldModel(BaseModel):
     def is_telling(self) -> bool:
         """Return whether the field's values tell entities apart: many of them are met once."""
         return self.sampled > 0 and self.distinct >= TELLING_SHARE * self.sampled
+
+    @property
+    def is_nearly_unique(self) -> bool:
+        """Return whether nearly every entity has a value of its own: less than that is enough to be telling.
+
+        A conflict here is against a match whatever a group says. Going by `is_telling` instead tears groups of copies
+        apart, in which titles and dates are misspelt.
+        """
+        return 0 < self.agreement * self.sampled < MAX_HOLDERS
 
     def frequency_adjustment(self, value: str) -> float:
         """Return how much more (or less) an agreement on this very value says than one on an average value, in bits."""
