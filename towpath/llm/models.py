@@ -158,8 +158,8 @@ class LanguageModels:
             raise ModelError(f"no worker knows the provider {provider}")
         await import_beside_loop(*MODULES, SDKS[known.api])
         client = await self._client(provider, known, known.mode)
-        slot = self._slot(provider, organization, known)
-        return client.client, Call(slot, self._config.seconds, partial(self.catalog.priced, model), flight)
+        priced = partial(self.catalog.priced, model)
+        return client.client, Call(self._pool(provider, known), organization, self._config.seconds, priced, flight)
 
     async def close(self) -> None:
         """Close all connections, and end all waits."""
