@@ -153,7 +153,7 @@ ENRICHMENT_EVENTS: dict[str, str] = {
     "entity_started": "Work on an entity of a batch began.",
     "entity_completed": "An entity is done.",
     "entity_skipped": "An entity was left out: wrong type, cost cap or unusable input.",
-    "strategy_selected": "The strategy is decided: one call for everything, or one per expertise domain.",
+    "strategy_selected": "The strategy is decided, and why: one call, one that is told the domains, or one each.",
     "model_auto_selected": "`auto` was resolved to a model.",
     "classification_started": "The entity's type is being checked.",
     "classification_completed": "The type check has a result.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -11,9 +12,8 @@ import numpy as np
 from towpath.core.errors import AnswerAwaitedError, CostLimitError, ErrorCode, JobFaultError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
-from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
-from towpath.enrichment.domain.prompts import note_of, source_share
+from towpath.enrichment.domain.prompts import note_of
 from towpath.enrichment.expertise_calls import EnrichmentContext
 from towpath.enrichment.params import EnrichmentParams, TypeCheckParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
@@ -57,7 +57,13 @@ class EnrichmentRuns:
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
             pages = await plan_pages(connection, ref.job_id, retake=retake)
         async with self._inputs.lend(ref) as inputs:
-            if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
+            context = self._context(ref, inputs)
+            cut = [
+                JobWarning(code=ErrorCode.SOURCE_TRUNCATED, message=message, item=name)
+                for model in inputs.plan.models
+                for name, message in context.sources_for(model).warnings
+            ]
+            if cut:
                 async with self._database.transaction() as connection:
                     await add_warnings(connection, ref, cut)
             choice = inputs.plan.execution
@@ -101,18 +107,7 @@ class EnrichmentRuns:
             type_check = TypeCheckParams.model_validate(await load_type_check(connection, ref))
             total = await job_store.load_total(connection, ref)
         async with self._inputs.lend(ref) as inputs:
-            context = EnrichmentContext(
-                self._database,
-                self._writer,
-                self._llm_gateway,
-                ref,
-                inputs.plan,
-                inputs.texts,
-                inputs.images,
-                total,
-                _note_of(type_check),
-                attempt,
-            )
+            context = replace(self._context(ref, inputs), total=total, note=_note_of(type_check), attempt=attempt)
             waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
             entities = [_entity_of(context, page, place) for place in waiting]
             # Those whose answers come with a batch stay as they are: the workflow runs the page again.
@@ -151,8 +146,24 @@ class EnrichmentRuns:
                 self._reserved.pop(job_id, None)
 
     def _expected_cost(self, context: EnrichmentContext, entity: EntityEnrichment) -> float:
-        expected = estimate(context.plan, [entity.entity], self._llm_gateway.catalog.price)
+        sources = {model: context.sources_for(model).tokens for model in context.plan.models}
+        expected = estimate(
+            context.plan, [entity.entity], self._llm_gateway.catalog.price, sources=sources, images=len(context.images)
+        )
         return float(expected["cost_usd"]["expected"])
+
+    def _context(self, ref: JobRef, inputs: JobInputs) -> EnrichmentContext:
+        return EnrichmentContext(
+            self._database,
+            self._writer,
+            self._llm_gateway,
+            ref,
+            inputs.plan,
+            inputs.texts,
+            inputs.images,
+            shown=inputs.shown,
+            lead=inputs.lead,
+        )
 
     async def _load_inputs(self, ref: JobRef) -> JobInputs:
         async with self._database.transaction() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -29,10 +29,11 @@ from towpath.enrichment.bodies import (
 )
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
-from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.domain.estimate import Price, estimate
 from towpath.enrichment.domain.prompts import enrichment_prompt
-from towpath.enrichment.domain.runs import call_key, calls_of, choose_strategy
+from towpath.enrichment.domain.runs import calls_of, calls_to_repeat, choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
+from towpath.enrichment.domain.sources import ShownSources, fit_sources
 from towpath.enrichment.expertise_calls import least_room
 from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.records import result_of
@@ -43,10 +44,12 @@ from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
     FUSION_MERGE,
+    MODEL_STRATEGIES,
     SCHEMA_EDIT,
     SCHEMA_GENERATION,
     SINGLE_ENRICHMENT,
     STRATEGIES,
+    ModelStrategy,
     Plan,
     Strategy,
 )
@@ -59,8 +62,8 @@ from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
 from towpath.llm.batches.choice import choose_execution
 from towpath.llm.batches.types import Execution
-from towpath.llm.bounds import max_price
-from towpath.llm.store.attachments import assert_attachments
+from towpath.llm.bounds import least_price
+from towpath.llm.store.attachments import as_source, assert_attachments, get_attachments
 
 DEFAULT_MODEL_TASKS = ("enrichment", "schema_generation", "sample_generation")
 """What `auto` is chosen for, in the words of clients."""
@@ -119,7 +122,7 @@ async def draft_single(parts: EnrichmentParts, organization: str, body: SingleBo
     if body.execution is Execution.BATCH:
         raise BadInputError("execution: batch is for many entities; one is asked live", field="execution")
     plan = await make_plan(parts, organization, body, origin=origin, single=True)
-    return _draft(parts, plan, [(0, body.entity_data)])
+    return await _draft(parts, organization, plan, [(0, body.entity_data)])
 
 
 async def draft_batch(
@@ -140,12 +143,12 @@ async def draft_batch(
     plan = await make_plan(parts, organization, body, origin=origin, single=False, deadline=deadline)
     selected = body.selected_indices
     places = range(len(body.entities)) if selected is None else sorted(set(selected))
-    return _draft(parts, plan, [(place, body.entities[place]) for place in places])
+    return await _draft(parts, organization, plan, [(place, body.entities[place]) for place in places])
 
 
-def _draft(parts: EnrichmentParts, plan: Plan, entities: Entities) -> JobDraft:
+async def _draft(parts: EnrichmentParts, organization: str, plan: Plan, entities: Entities) -> JobDraft:
     check_entities(plan, entities)
-    check_cap(parts.catalog, plan, entities)
+    await check_cap(parts, organization, plan, entities)
     name = plan.content["root"].get("name", "")
     params = {
         "schema": str(plan.schema_id or name),
@@ -186,12 +189,12 @@ async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody
         arbitration_model=made_by and made_by.arbitration_model,
         strict=made_by is not None and made_by.strict,
         response_schema=made_by is None or made_by.response_schema,
+        model_strategy=ModelStrategy.PARALLEL if made_by is None else made_by.model_strategy,
         origin=record.origin,
         single=True,
     )
     check_entities(plan, [(0, body.entity_data)])
-    answered = {part.key for part in result_of(record).expertises if part.success}
-    if answered.issuperset(call_key(domain) for domain, _ in calls_of(plan)):
+    if not calls_to_repeat(plan, body.entity_data, result_of(record).expertises):
         raise BadInputError(
             "record_id: none of the record's domains has failed",
             code=ErrorCode.NO_FAILED_EXPERTISES,
@@ -331,6 +334,7 @@ def list_options(catalog: Catalog, caller: Principal, *, key_name: str | None) -
         "models": sorted(models, key=lambda info: (not info["is_available"], info["key"])),
         "languages": LANGUAGES,
         "strategies": [{"name": name, "description": text} for name, text in STRATEGIES.items()],
+        "model_strategies": [{"name": name, "description": text} for name, text in MODEL_STRATEGIES.items()],
         "default_models": dict.fromkeys(DEFAULT_MODEL_TASKS, default),
         "profile_limits": PROFILE_LIMITS,
         "organization_name": caller.organization,
@@ -351,15 +355,46 @@ async def estimate_start(parts: EnrichmentParts, organization: str, body: Estima
     if body.selected_indices is not None and body.entities is not None:
         selected = set(body.selected_indices)
         entities = [entity for place, entity in enumerate(entities) if place in selected]
+    shown, images = await _load_sources(parts, organization, plan)
+    warnings = [
+        {"code": ErrorCode.SOURCE_TRUNCATED, "message": message, "item": name}
+        for sources in shown.values()
+        for name, message in sources.warnings
+    ]
     catalog = parts.catalog
     has_batches = all(catalog.has_batches(model) for model in models_of(plan))
     batch_price = partial(catalog.price, batch=True) if has_batches else None
-    return estimate(plan, entities, catalog.price, batch_price=batch_price)
+    return {**_estimate(catalog, plan, entities, shown, images, batch_price), "warnings": warnings}
 
 
 def models_of(plan: Plan) -> list[str]:
     """Return every model that a plan asks."""
     return [*plan.models, *filter(None, (plan.arbitration_model, plan.classification_model))]
+
+
+async def _load_sources(parts: EnrichmentParts, organization: str, plan: Plan) -> tuple[dict[str, ShownSources], int]:
+    """Load what of the source files each model will be shown, and how many of them are images."""
+    rows = await get_attachments(parts.database, organization, plan.attachment_ids)
+    texts = [as_source(row) for row in rows if row.mode == "text"]
+    windows = {model: parts.catalog.context_length(model) for model in plan.models}
+    fitted = await parts.checks.run(organization, _fit_all, texts, windows)
+    return fitted, len(rows) - len(texts)
+
+
+def _fit_all(texts: Sequence[str], windows: Mapping[str, int]) -> dict[str, ShownSources]:
+    return {model: fit_sources(texts, model, window) for model, window in windows.items()}
+
+
+def _estimate(
+    catalog: Catalog,
+    plan: Plan,
+    entities: Sequence[dict[str, Any]],
+    shown: Mapping[str, ShownSources],
+    images: int,
+    batch_price: Price | None = None,
+) -> dict[str, Any]:
+    tokens = {model: sources.tokens for model, sources in shown.items()}
+    return estimate(plan, entities, catalog.price, batch_price=batch_price, sources=tokens, images=images)
 
 
 async def find_content(
@@ -415,6 +450,7 @@ async def make_plan(
         schema_id=body.schema_id,
         schema_version=version,
         models=models,
+        model_strategy=body.model_strategy,
         auto_selected=chosen,
         requested=body.strategy,
         strategy=strategy,
@@ -462,7 +498,7 @@ def check_entities(plan: Plan, entities: Entities) -> None:
         check_entity(plan.content, entity, "entity_data" if plan.single else f"entities[{index}]")
 
 
-def check_cap(catalog: Catalog, plan: Plan, entities: Entities) -> None:
+async def check_cap(parts: EnrichmentParts, organization: str, plan: Plan, entities: Entities) -> None:
     """Refuse a cap that not even one entity fits under.
 
     Raises:
@@ -471,15 +507,25 @@ def check_cap(catalog: Catalog, plan: Plan, entities: Entities) -> None:
     if plan.max_cost_usd is None:
         return
     _, first = entities[0]
-    expected = estimate(plan, [first], catalog.price)["cost_usd"]["expected"]
+    shown, images = await _load_sources(parts, organization, plan)
+    expected = _estimate(parts.catalog, plan, [first], shown, images)["cost_usd"]["expected"]
     if expected > plan.max_cost_usd:
         raise PaymentRequiredError(
             f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
         )
-    domain, keys = calls_of(plan)[0]
-    prompt = enrichment_prompt(plan.content, first, domain=domain, keys=keys, languages=plan.languages)
-    needed = min(max_price(catalog, model, prompt, least_room(prompt)) for model in plan.models)
+    prices = [_first_price(parts.catalog, plan, first, model, shown[model].texts) for model in plan.models]
+    needed = min(prices, default=0.0)
     if needed > plan.max_cost_usd:
         raise PaymentRequiredError(
             f"max_cost_usd is {plan.max_cost_usd:.6f}, but the first request alone can take {needed:.6f} US dollars"
         )
+
+
+def _first_price(catalog: Catalog, plan: Plan, entity: dict[str, Any], model: str, sources: Sequence[str]) -> float:
+    """Return the least that must be set aside for the first request to a model; 0 where there is nothing to ask."""
+    for call in calls_of(plan, entity)[:1]:
+        prompt = enrichment_prompt(
+            plan.content, entity, domain=call.domain, keys=call.keys, languages=plan.languages, sources=sources
+        )
+        return least_price(catalog, model, prompt, least_room(prompt))
+    return 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0030"
-down_revision = "0033"
+down_revision = "0036"
 branch_labels = None
 depends_on = None
 
