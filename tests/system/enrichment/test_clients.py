@@ -1,6 +1,6 @@
 """The requests of the public n8n nodes and of the Make app, with the members of the answers that they read.
 
-Not replayed here: generating a sample (both: `POST /api/schema/sample/generate/sync`), the trigger of n8n (`GET`, `POST`,
+Not replayed: generating a sample (both: `POST /api/schema/sample/generate/sync`), the trigger of n8n (`GET`, `POST`,
 `DELETE /api/schemas/{id}/subscriptions`), and what is outside of this API: databases, deltas and their sync.
 """
 
