@@ -73,6 +73,8 @@ bench: $(VENV)/.dev ## Run the benchmarks; one line of JSON per figure
 	$(BIN)/python -m bench.batch
 	$(BIN)/python -m bench.vectors
 	$(BIN)/python -m bench.enrichment
+	$(BIN)/python -m bench.cache
+	$(BIN)/python -m bench.batches
 	$(BIN)/python -m bench.webhooks
 	$(BIN)/python -m bench.ai
 	$(BIN)/python -m bench.extraction

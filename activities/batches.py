@@ -6,7 +6,7 @@ from temporalio import activity
 
 from towpath.jobs.types import JobRef, PagePlan
 from towpath.llm.batches.service import BatchService
-from towpath.llm.batches.types import BatchProgress, BatchTask
+from towpath.llm.batches.types import BatchProgress, BatchTask, ClosingInput
 
 
 class BatchActivities:
@@ -28,6 +28,11 @@ class BatchActivities:
     async def look_at_batches(self, task: BatchTask) -> BatchProgress:
         """Look how far batches are, and fetch the results of those that have ended."""
         return await self._batches.look(task.ref, closing=task.closing, ended=task.ended)
+
+    @activity.defn(name="find_unclosed")
+    async def find_unclosed(self) -> list[ClosingInput]:
+        """Find jobs that have ended, and whose batches nobody closes."""
+        return await self._batches.find_unclosed()
 
     @activity.defn(name="plan_round")
     async def plan_round(self, ref: JobRef) -> PagePlan:

@@ -8,7 +8,7 @@ from temporalio import activity
 
 from towpath.extraction.service.pipeline import ExtractionPipeline
 from towpath.extraction.types import ExtractionOutcome, PageShare, ReadPlan
-from towpath.jobs.types import DeliveryRef, JobRef
+from towpath.jobs.types import CollectingRef, DeliveryRef, JobRef
 
 
 class ExtractionActivities:
@@ -32,7 +32,7 @@ class ExtractionActivities:
         return await self._pipeline.read_share(share)
 
     @activity.defn(name="extract_fields")
-    async def extract_fields(self, ref: JobRef) -> ExtractionOutcome:
+    async def extract_fields(self, ref: CollectingRef) -> ExtractionOutcome:
         """Take the fields out, and decide whether a person is to look at them."""
         return await self._pipeline.extract_fields(ref)
 
@@ -47,6 +47,6 @@ class ExtractionActivities:
         await self._pipeline.settle_review(ref)
 
     @activity.defn(name="classify")
-    async def classify(self, ref: JobRef) -> dict[str, Any]:
+    async def classify(self, ref: CollectingRef) -> dict[str, Any] | None:
         """Choose the class of the document."""
         return await self._pipeline.classify(ref)

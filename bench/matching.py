@@ -53,11 +53,20 @@ class Run:
         self.seconds["prepare"] = time.process_time() - started
         self.values = [entity.values for entity in self.prepared]
         self.uids = np.array([m.entity_uid(row["id"]) for row in self.data.rows], dtype=np.int64)
-        named = sorted({entity.source for entity in self.prepared if entity.source is not None})
-        number = {source: at for at, source in enumerate(named)}
-        self.source_names = named
-        self.sources = np.array([number.get(entity.source or "", -1) for entity in self.prepared], dtype=np.int32)
+        self._number_sources([entity.source for entity in self.prepared])
         self.order = np.argsort(self.uids)
+
+    def split_by(self, inferred: m.InferredStructure) -> None:
+        """Take for sources what training has found them to be."""
+        rows = zip(self.prepared, self.data.rows, strict=True)
+        self._number_sources(
+            [inferred.name_source(entity.source, str(row["id"]), None, entity.values) for entity, row in rows]
+        )
+
+    def _number_sources(self, sources: list[str | None]) -> None:
+        self.source_names = sorted({source for source in sources if source is not None})
+        number = {source: at for at, source in enumerate(self.source_names)}
+        self.sources = np.array([number.get(source or "", -1) for source in sources], dtype=np.int32)
 
     def candidates(self) -> None:
         """Build the index and ask it for every entity, chunk by chunk."""
@@ -102,6 +111,7 @@ class Run:
                 right=self.uids[right],
                 sources=self.sources[positions] if self.source_names else None,
                 source_names=self.source_names,
+                ids=[str(self.data.rows[i]["id"]) for i in positions.tolist()],
             ),
             self.config,
         )
@@ -221,6 +231,7 @@ def matched(data: datasets.DataSet, clean: bool) -> Run:
     run.train()
     if (inferred := run.model.inferred) is not None:
         # Candidates across sources alone are others than those that have shown the structure.
+        run.split_by(inferred)
         run.config = run.config.model_copy(update={"clean_sources": True})
         run.candidates()
         run.train()

@@ -115,6 +115,10 @@ EVENTS: dict[str, tuple[str, str]] = {
     "job.continued": ("", "The job continues."),
     "job.cancelling": ("", "Cancellation was requested."),
     "job.warning": ("`code`, `message`, `item`", "Something was done worse than asked."),
+    "job.execution_selected": (
+        "`requested`, `execution`, `reason`",
+        "It is decided whether calls are made live or through batches. Sent where a start asks for `batch` or `auto`.",
+    ),
     "job.answers_awaited": (
         "`submitted`, `answered`, `failed`, `open`",
         "Calls of a job with `execution: batch` are with their providers, who give the counts; `open` counts batches"
@@ -144,8 +148,7 @@ ENRICHMENT_EVENTS: dict[str, str] = {
     "entity_started": "Work on an entity of a batch began.",
     "entity_completed": "An entity is done.",
     "entity_skipped": "An entity was left out: wrong type, cost cap or unusable input.",
-    "execution_selected": "It is decided whether calls are made live or through batches; sent if the start asks.",
-    "strategy_selected": "The strategy is decided: one call for everything, or one per expertise domain.",
+    "strategy_selected": "The strategy is decided, and why: one call, one that is told the domains, or one each.",
     "model_auto_selected": "`auto` was resolved to a model.",
     "classification_started": "The entity's type is being checked.",
     "classification_completed": "The type check has a result.",

@@ -109,14 +109,26 @@ async def parts(session_home: Path) -> AsyncIterator[EmbeddedStack]:
 
 @pytest.fixture(scope="session")
 def make_database(parts: EmbeddedStack) -> Callable[[], str]:
-    """Makes a fresh, migrated database and gives its URL."""
+    """Makes a fresh, migrated database and gives its URL.
+
+    All migrations run once a session: every database is a copy of the one that they have run on, which nobody opens.
+    """
+    server = parts.database_url.rsplit("/", 1)[0]
+
+    @cache
+    def migrated() -> str:
+        name = f"migrated_{uuid4().hex[:12]}"
+        create(name)
+        migrate(f"{server}/{name}")
+        return name
+
+    def create(name: str, template: str = "template1") -> None:
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
 
     def make() -> str:
         name = f"test_{uuid4().hex[:12]}"
-        server = parts.database_url.rsplit("/", 1)[0]
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        migrate(f"{server}/{name}")
+        create(name, migrated())
         return f"{server}/{name}"
 
     return make

@@ -118,7 +118,7 @@ ActivityMethod = Callable[..., Any]
 KERNEL_ACTIVITIES = {
     Queue.ENGINE: (
         "begin_job", "enter_phase", "finish_job", "hold_job", "cancel_workflow", "find_unstarted", "sweep",
-        "find_overdue",
+        "find_overdue", "find_unclosed",
     ),
     Queue.IO: ("try_first", "try_delivery"),
 }  # fmt: skip

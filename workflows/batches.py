@@ -16,7 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from towpath.activities.batches import BatchActivities
 from towpath.core.queues import Queue
 from towpath.jobs import search_attributes as attributes
-from towpath.jobs.types import Finish, JobInput, JobOutcome, PageTask
+from towpath.jobs.types import CollectingRef, Finish, JobInput, JobOutcome, PageTask
 from towpath.llm.batches.types import BATCH_CLOSING, BatchProgress, BatchRunState, BatchTask, ClosingInput
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import LLM_CALL
@@ -24,6 +24,7 @@ from towpath.workflows.options import LLM_CALL
 AWAIT = "await_answers"
 GROWTH = 1.5
 State = TypeVar("State", bound=BatchRunState)
+Result = TypeVar("Result")
 RunPage = Callable[[PageTask], Awaitable[object]]
 
 
@@ -58,6 +59,33 @@ class BatchingWorkflow(JobWorkflow[State]):
                 return
             state.collects = self._may_wait(job)
             await self.enter_phase(job, phase, len(state.pages))
+
+    async def run_step(
+        self,
+        job: JobInput,
+        phase: str,
+        run: Callable[[CollectingRef], Awaitable[Result]],
+        awaits: Callable[[Result], bool],
+    ) -> Result:
+        """Run a step of a job without pages until it does not wait for an answer.
+
+        Args:
+            job: The workflow's input.
+            phase: The phase of the step; it has been entered.
+            run: Runs the step.
+            awaits: Whether what it has returned says that it waits.
+        """
+        state = self.state
+        while True:
+            if state.phase == phase:
+                collects = self._may_wait(job)
+                result = await run(CollectingRef(**job.ref.model_dump(), collects=collects))
+                if state.batch is None or not awaits(result):
+                    return result
+                state.wait = state.batch.first_wait
+                await self.enter_phase(job, AWAIT)
+            await self._await_answers(job)
+            await self.enter_phase(job, phase)
 
     def _chunk(self, job: JobInput, run: RunPage) -> Callable[[int], Awaitable[object]]:
         state = self.state

@@ -7,18 +7,19 @@ from typing import Any
 from temporalio import workflow
 
 from towpath.activities.entities import JudgeActivities
-from towpath.entities.types import ENTITY_JUDGE, EntityRunState, Phase
+from towpath.entities.judge_types import JudgeRunState
+from towpath.entities.types import ENTITY_JUDGE, Phase
 from towpath.jobs.types import JobInput, JobOutcome, PageTask
-from towpath.workflows.job import JobWorkflow
+from towpath.workflows.batches import AWAIT, BatchingWorkflow
 from towpath.workflows.options import LLM_CALL, LONG_RUNNING
 
 
 @workflow.defn(name=ENTITY_JUDGE)
-class EntityJudgeWorkflow(JobWorkflow[EntityRunState]):
+class EntityJudgeWorkflow(BatchingWorkflow[JudgeRunState]):
     """Has a language model judge the doubtful pairs of an index."""
 
     def __init__(self) -> None:
-        super().__init__(EntityRunState())
+        super().__init__(JudgeRunState())
 
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
@@ -31,9 +32,9 @@ class EntityJudgeWorkflow(JobWorkflow[EntityRunState]):
             plan = await workflow.execute_activity_method(
                 JudgeActivities.plan_judging, job.ref, **LONG_RUNNING, summary="plan"
             )
-            state.pages = plan.pages
+            state.pages, state.batch = plan.pages, plan.batch
             await self.enter_phase(job, Phase.JUDGE, len(state.pages))
-        if state.phase is Phase.JUDGE:
+        if state.phase in {Phase.JUDGE, AWAIT}:
             await self._judge_pages(job)
             await self.enter_phase(job, Phase.RESOLVE)
         return await workflow.execute_activity_method(
@@ -41,15 +42,12 @@ class EntityJudgeWorkflow(JobWorkflow[EntityRunState]):
         )
 
     async def _judge_pages(self, job: JobInput) -> None:
-        pages = self.state.pages
-
-        async def chunk(unit: int) -> object:
-            task = PageTask(ref=job.ref, page=pages[unit], pages=len(pages))
+        async def run(task: PageTask) -> object:
             return await workflow.execute_activity_method(
-                JudgeActivities.judge_page, task, **LLM_CALL, summary=f"judge page {pages[unit]}"
+                JudgeActivities.judge_page, task, **LLM_CALL, summary=f"judge page {task.page}"
             )
 
-        await self.run_chunks(job, chunk, len(pages))
+        await self.run_pages(job, Phase.JUDGE, run)
 
 
 JUDGE_WORKFLOWS: list[type] = [EntityJudgeWorkflow]

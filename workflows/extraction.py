@@ -12,20 +12,21 @@ from towpath.extraction.types import (
     EXTRACTION,
     HOLD_SECONDS,
     REVIEW_REQUESTED,
+    ExtractionOutcome,
     ExtractionState,
     PageShare,
 )
-from towpath.jobs.types import JobInput, JobOutcome, NewEvent
-from towpath.workflows.job import JobWorkflow
+from towpath.jobs.types import CollectingRef, JobInput, JobOutcome, NewEvent
+from towpath.workflows.batches import BatchingWorkflow
 from towpath.workflows.options import CHUNK, LLM_CALL
 from towpath.workflows.webhooks import start_first_attempts
 
-PLAN, READ, EXTRACT, REVIEW = "plan", "read", "extract", "review"
+PLAN, READ, EXTRACT, CLASSIFY, REVIEW = "plan", "read", "extract", "classify", "review"
 REVIEW_STEP = 1_000_000
 """Numbers the notice of a review; the others of a job are numbered by iterations."""
 
 
-class DocumentWorkflow(JobWorkflow[ExtractionState]):
+class DocumentWorkflow(BatchingWorkflow[ExtractionState]):
     """What extractions and classifications share: the document is opened and read."""
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class DocumentWorkflow(JobWorkflow[ExtractionState]):
             plan = await workflow.execute_activity_method(
                 ExtractionActivities.open_document, job.ref, **CHUNK, summary="open the document"
             )
-            state.shares, state.total = plan.shares, plan.total
+            state.shares, state.total, state.batch = plan.shares, plan.total, plan.batch
             await self.enter_phase(job, READ, len(plan.shares))
         if state.phase == READ:
             shares = state.shares
@@ -56,6 +57,8 @@ class DocumentWorkflow(JobWorkflow[ExtractionState]):
                 )
 
             await self.run_chunks(job, read, len(shares))
+        if state.phase not in {PLAN, READ}:
+            return
         await workflow.wait_condition(lambda: not self.paused)
         await self.enter_phase(job, then)
 
@@ -71,9 +74,13 @@ class ExtractionWorkflow(DocumentWorkflow):
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
         await self.read(job, then=EXTRACT)
-        outcome = await workflow.execute_activity_method(
-            ExtractionActivities.extract_fields, job.ref, **LLM_CALL, summary="fields"
-        )
+
+        async def extract(ref: CollectingRef) -> ExtractionOutcome:
+            return await workflow.execute_activity_method(
+                ExtractionActivities.extract_fields, ref, **LLM_CALL, summary="fields"
+            )
+
+        outcome = await self.run_step(job, EXTRACT, extract, lambda result: result.awaits)
         if outcome.review:
             await self._review(job, hold=outcome.hold)
         return {"pages": self.state.total}
@@ -101,10 +108,14 @@ class ClassificationWorkflow(DocumentWorkflow):
         return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
-        await self.read(job, then="classify")
-        return await workflow.execute_activity_method(
-            ExtractionActivities.classify, job.ref, **LLM_CALL, summary="choose the class"
-        )
+        await self.read(job, then=CLASSIFY)
+
+        async def classify(ref: CollectingRef) -> dict[str, Any] | None:
+            return await workflow.execute_activity_method(
+                ExtractionActivities.classify, ref, **LLM_CALL, summary="choose the class"
+            )
+
+        return await self.run_step(job, CLASSIFY, classify, lambda result: result is None) or {}
 
 
 EXTRACTION_WORKFLOWS = [ExtractionWorkflow, ClassificationWorkflow]

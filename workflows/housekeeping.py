@@ -7,6 +7,7 @@ from uuid import UUID
 from temporalio import workflow
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
+from towpath.activities.batches import BatchActivities
 from towpath.activities.entities import IndexCareActivities
 from towpath.activities.jobs import JobActivities
 from towpath.activities.vectors import VectorActivities
@@ -14,6 +15,7 @@ from towpath.activities.webhooks import WebhookActivities
 from towpath.jobs.starting import start_options
 from towpath.jobs.types import JobStart, Reconciled
 from towpath.webhooks.types import DeliveryInput
+from towpath.workflows.batches import start_closing
 from towpath.workflows.options import MAINTENANCE
 from towpath.workflows.webhooks import start_delivery
 
@@ -31,7 +33,7 @@ class ReconcileWorkflow:
         """Look once at all open jobs."""
         outcome = Reconciled()
         failed: list[FailureError] = []
-        for step in (self._jobs, self._deliveries, self._sweeps, self._index, self._groups):
+        for step in (self._jobs, self._deliveries, self._sweeps, self._index, self._groups, self._batches):
             try:
                 await step(outcome)
             except FailureError as error:
@@ -69,6 +71,12 @@ class ReconcileWorkflow:
         for _round in range(SWEEPS_A_RUN):
             if not await workflow.execute_activity_method(VectorActivities.tend_index, **MAINTENANCE):
                 break
+
+    async def _batches(self, outcome: Reconciled) -> None:
+        # Histories from before there were batches have no such step.
+        if workflow.patched("close batches"):
+            for closing in await workflow.execute_activity_method(BatchActivities.find_unclosed, **MAINTENANCE):
+                outcome.started += await start_closing(closing)
 
     async def _groups(self, outcome: Reconciled) -> None:
         tended = await workflow.execute_activity_method(IndexCareActivities.tend_groups, **MAINTENANCE)

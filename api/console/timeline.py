@@ -123,6 +123,10 @@ def _awaited(data: Mapping[str, Any]) -> tuple[str, str]:
     return "Waiting for batches", f"{counts}; {data.get('open', 0)} batches are open"
 
 
+def _execution(data: Mapping[str, Any]) -> tuple[str, str]:
+    return f"Calls go {'through batches' if data.get('execution') == 'batch' else 'live'}", str(data.get("reason", ""))
+
+
 def _end(data: Mapping[str, Any]) -> str:
     error = data.get("error")
     if isinstance(error, Mapping):
@@ -161,5 +165,6 @@ DESCRIBE: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     EventType.WARNING: _warning,
     EventType.PROVIDER_AWAY: _away,
     EventType.ANSWERS_AWAITED: _awaited,
+    EventType.EXECUTION_SELECTED: _execution,
 }
 """Functions that return the title and the words of an event, for events with words of their own."""

@@ -203,7 +203,14 @@ async def _start_extraction(
     is_waited_for: bool = False,
 ) -> JobRow | Response:
     body, start = await read_start(request, state, caller.organization, ExtractBody)
-    params = await check_start(state.extraction, caller.organization, body, start.document, is_waited_for=is_waited_for)
+    params = await check_start(
+        state.extraction,
+        caller.organization,
+        body,
+        start.document,
+        is_waited_for=is_waited_for,
+        deadline=read_deadline(request),
+    )
     draft = draft_job(
         state.extraction, caller, params, start.members, metadata=body.metadata, template_id=body.template_id
     )
@@ -396,7 +403,14 @@ async def run_classification(
     """A job whose result is the class, how sure it is, and why."""
     row = await templates.get_classification(state.extraction, caller, classification_id)
     body, start = await read_start(request, state, caller.organization, ExtractBody)
-    params = await check_classification(state.extraction, caller.organization, body, start.document, row.options)
+    params = await check_classification(
+        state.extraction,
+        caller.organization,
+        body,
+        start.document,
+        row.options,
+        deadline=read_deadline(request),
+    )
     draft = draft_job(state.extraction, caller, params, start.members, kind=CLASSIFICATION, metadata=body.metadata)
     started = await _accept(request, state, caller, start, draft, idempotency_key)
     return started if isinstance(started, Response) else json_answer(show_started(state, request, started))

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, status
 
 from towpath.api.http.auth import Editor, Reader
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, digest_of, replay, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
@@ -39,14 +40,19 @@ async def judge_index(
 
     Its answers count like labels, but labels go before them, and they end when an entity of the pair changes. The
     values of the index's fields are sent to the provider of the model. No request is made that could cost more than is
-    left of `maxCostUsd`; the `result` says why the job has stopped.
+    left of `maxCostUsd`; the `result` says why the job has stopped. `Towpath-Deadline` gives the job a deadline.
     """
-    slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
+    slot, digest, deadline = slot_of(request, caller, idempotency_key), digest_of(body), read_deadline(request)
     async with state.db.transaction() as connection:
         if first := await slot.claim(connection):
             return replay(first, digest)
         job = await state.judgements.start(
-            connection, caller, index_name, body, max_jobs=state.limits.max_jobs(caller.organization)
+            connection,
+            caller,
+            index_name,
+            body,
+            max_jobs=state.limits.max_jobs(caller.organization),
+            deadline=deadline,
         )
         started = TuneStarted(job_id=job.id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job.id}")
         answer = started.model_dump(mode="json", by_alias=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 from tests.support.llm_server import (
     GATE_SECONDS,
@@ -238,7 +239,7 @@ class BatchHandler(Handler):
         message: Any = email.message_from_bytes(head + body)
         part = next(part for part in message.get_payload() if part.get_filename())
         with served.lock:
-            file_id = f"file-{len(served.files) + 1}"
+            file_id = f"file-{uuid4().hex}"
             served.files[file_id] = (part.get_filename(), part.get_payload(decode=True))
         served.pass_step("upload:after")
         self._send(200, {}, self._file_object(file_id))
@@ -267,7 +268,7 @@ class BatchHandler(Handler):
         assert all(len(identifier) <= 64 for identifier in batch.calls)
         served.pass_step("create:before")
         with served.lock:
-            batch.id = f"{'msgbatch' if batch.api == 'anthropic' else 'batch'}_{len(served.batches) + 1}"
+            batch.id = f"{'msgbatch' if batch.api == 'anthropic' else 'batch'}_{uuid4().hex}"
             batch.failed, batch.ended = served.fail, served.fail is not None
             served.batches.append(batch)
             for body in batch.calls.values():

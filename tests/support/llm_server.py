@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.loopback import LoopbackHandler, serving
@@ -52,6 +53,9 @@ class LlmServer:
         bill: What each answer was paid for, in the order in which they were sent: the model and its `usage`.
         cached: Of each prompt so many tokens are of the provider's cache.
         written: Of each prompt so many tokens are written to it; OpenAI's format has no word for them.
+        takes: How many tokens an answer takes, thoughts included; with less room it is cut off.
+        refuses: A parameter that a model does not take; OpenAI's reasoning models do not take `max_tokens`.
+        largest: The largest limit of an answer that a model takes.
         answer: Overrides values: gets the model, the prompt and the form.
         whole: Whether what it gives is the whole answer.
         round: Which test it serves; a call that was left over from one before is not counted.
@@ -65,6 +69,9 @@ class LlmServer:
     bill: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     cached: int = 0
     written: int = 0
+    takes: int = 0
+    refuses: dict[str, str] = field(default_factory=dict)
+    largest: dict[str, int] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[str, str, dict[str, Any]], dict[str, Any] | None] = lambda _model, _prompt, _form: None
     whole: bool = False
@@ -80,6 +87,7 @@ class LlmServer:
             self.away = {}
             self.paid, self.whole = Counter(), False
             self.bill, self.cached, self.written = [], 0, 0
+            self.takes, self.refuses, self.largest = 0, {}, {}
             self.round += 1
             self.answer = lambda _model, _prompt, _form: None
 
@@ -92,6 +100,26 @@ class LlmServer:
                 if one.match in prompt:
                     return self.faults.pop(place)
         return Fault()
+
+    def limit(self, body: dict[str, Any]) -> int:
+        """How many tokens an answer may have."""
+        return int(body.get("max_completion_tokens") or body.get("max_tokens") or 1_000_000)
+
+    def reject(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """What the provider says of a request that it does not take, as the real ones say it."""
+        refused = self.refuses.get(body["model"])
+        if refused is None and re.match(r"o\d|gpt-[5-9]", body["model"]):
+            refused = "max_tokens"
+        if refused in body:
+            other = "max_completion_tokens" if refused == "max_tokens" else "max_tokens"
+            message = f"Unsupported parameter: '{refused}' is not supported with this model. Use '{other}' instead."
+            return {"type": "invalid_request_error", "code": "unsupported_parameter", "message": message}
+        largest = self.largest.get(body["model"])
+        if largest is not None and self.limit(body) > largest:
+            message = f"max_tokens is too large: {self.limit(body)}. This model supports at most {largest} completion"
+            message += " tokens, whereas you provided more."
+            return {"type": "invalid_request_error", "code": "invalid_value", "message": message}
+        return None
 
     def usage(self, *, anthropic: bool) -> dict[str, Any]:
         """What an answer says that it is paid for."""
@@ -179,6 +207,11 @@ class Handler(LoopbackHandler):
             error = {"type": "error", "error": {"type": "api_error", "message": fault.message, "code": None}}
             self._send(fault.status, fault.headers, error)
             return
+        if (rejected := served.reject(body)) is not None:
+            self._send(400, {}, {"type": "error", "error": rejected})
+            return
+        if served.limit(body) < served.takes:
+            fault = replace(fault, cut=True)
         form = _form(body)
         value = served.value(body["model"], prompt, form) if fault.content is None else fault.content
         text = value if isinstance(value, str) else json.dumps(value)
@@ -199,11 +232,22 @@ class Handler(LoopbackHandler):
         self.wfile.write(data)
 
 
-def _form(body: dict[str, Any]) -> dict[str, Any]:
+def _tool(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The tool that is to be called, as its name and its parameters' schema."""
     tools = body.get("tools")
-    if tools:
-        found: dict[str, Any] = tools[0].get("input_schema") or tools[0]["function"]["parameters"]
-        return found
+    if not tools:
+        return None
+    choice = body["tool_choice"]
+    name = choice.get("name") or choice["function"]["name"]
+    listed = [tool.get("function", tool) for tool in tools]
+    chosen = next(tool for tool in listed if tool["name"] == name)
+    return {"name": name, "schema": chosen.get("input_schema") or chosen["parameters"]}
+
+
+def _form(body: dict[str, Any]) -> dict[str, Any]:
+    if tool := _tool(body):
+        form: dict[str, Any] = tool["schema"]
+        return form
     asked = body.get("response_format") or {}
     if "json_schema" in asked:
         schema: dict[str, Any] = asked["json_schema"]["schema"]
@@ -216,8 +260,8 @@ def _openai(body: dict[str, Any], text: str, fault: Fault) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if fault.refusal is not None:
         message = {"role": "assistant", "content": None, "refusal": fault.refusal}
-    elif body.get("tools"):
-        function = {"name": body["tools"][0]["function"]["name"], "arguments": text}
+    elif tool := _tool(body):
+        function = {"name": tool["name"], "arguments": text}
         message = {
             "role": "assistant",
             "content": None,
@@ -235,10 +279,11 @@ def _openai(body: dict[str, Any], text: str, fault: Fault) -> dict[str, Any]:
 def _anthropic(body: dict[str, Any], value: Any, text: str, fault: Fault) -> dict[str, Any]:
     block: dict[str, Any] = {"type": "text", "text": text if fault.refusal is None else fault.refusal}
     reason = "refusal" if fault.refusal is not None else "end_turn"
-    if body.get("tools") and fault.refusal is None:
+    tool = _tool(body)
+    if tool and fault.refusal is None:
         reason = "tool_use"
         given = value if isinstance(value, dict) else {"broken": text}
-        block = {"type": "tool_use", "id": "toolu_1", "name": body["tools"][0]["name"], "input": given}
+        block = {"type": "tool_use", "id": "toolu_1", "name": tool["name"], "input": given}
     return {
         "id": "msg_1",
         "type": "message",

@@ -19,7 +19,8 @@ FIRST = ("de", "es", "fr", "it", "nl")
 def make_table() -> dict[str, int]:
     """Make the table: what is a month in English, then in the languages that go first, as far as these agree.
 
-    Of the rest, what is no weekday; 0: what is several months.
+    Of the rest, what is no weekday; 0: what is several months. Countries have names of their own, such as the Jänner of
+    Austria: those count that no language has.
     """
     english = _names("en", "months") | {"sept": {9}}
     first: dict[str, set[int]] = {}
@@ -30,13 +31,17 @@ def make_table() -> dict[str, int]:
                 first.setdefault(name, set()).update(numbers)
     first = {name: numbers for name, numbers in first.items() if len(numbers) == 1}
     others: dict[str, set[int]] = {}
+    of_countries: dict[str, set[int]] = {}
     weekdays: set[str] = set()
     for identifier in localedata.locale_identifiers():
-        if "_" not in identifier and len(Locale.parse(identifier).languages) >= WELL_COVERED:
+        locale = Locale.parse(identifier)
+        # Hindi in Latin letters has `das` for December.
+        if locale.script != "Latn" and len(locale.languages) >= WELL_COVERED:
             weekdays.update(_names(identifier, "days"))
+            known = of_countries if "_" in identifier else others
             for name, numbers in _names(identifier, "months").items():
-                others.setdefault(name, set()).update(numbers)
-    others = {name: numbers for name, numbers in others.items() if name not in weekdays}
+                known.setdefault(name, set()).update(numbers)
+    others = {name: numbers for name, numbers in (of_countries | others).items() if name not in weekdays}
     every = others | first | english
     table = {name: min(numbers) if len(numbers) == 1 else 0 for name, numbers in every.items()}
     return dict(sorted(table.items(), key=lambda item: (item[1], item[0])))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -18,10 +19,10 @@ from pydantic import (
 )
 
 from towpath.core.bodies import EmptyIsAbsent, Strict
-from towpath.core.languages import LANGUAGES
+from towpath.core.languages import find_language
 from towpath.core.values import NUMBER
-from towpath.enrichment.types import Strategy, read_if_text
-from towpath.llm.batches.types import Execution
+from towpath.enrichment.types import ModelStrategy, Strategy, read_if_text
+from towpath.llm.batches.types import EXECUTION_HELP, Execution
 from towpath.llm.types import MODEL_KEY_FORM
 from towpath.webhooks.types import WebhookFields
 
@@ -33,7 +34,6 @@ PROFILE_LIMITS = {"max_models_per_enrichment": MAX_MODELS, "max_languages": MAX_
 AUTO = "auto"
 ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
 LANGUAGE_FORM = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
-Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM)]
 
 
 def known_language(language: str) -> str:
@@ -42,9 +42,12 @@ def known_language(language: str) -> str:
     Raises:
         ValueError: There is no such language among those that `options` lists.
     """
-    if language.partition("-")[0] not in LANGUAGES:
+    if find_language(language) is None:
         raise ValueError(f"{language} is none of the languages of GET /api/enrichment/options")
     return language
+
+
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM), AfterValidator(known_language)]
 
 
 class Body(Strict, EmptyIsAbsent):
@@ -61,6 +64,10 @@ class EnrichmentOptions(Body, WebhookFields):
     models: Annotated[list[ModelKey | Literal["auto"]], Field(min_length=1, max_length=MAX_MODELS)] = Field(
         default=[AUTO]
     )
+    model_strategy: ModelStrategy = Field(
+        default=ModelStrategy.PARALLEL,
+        description="Whether all models are asked for everything, or dearer ones only for what cheaper ones left open.",
+    )
     strategy: Strategy = Strategy.AUTO
     arbitration_model: ModelKey | None = None
     classification_model: ModelKey | None = None
@@ -74,16 +81,12 @@ class EnrichmentOptions(Body, WebhookFields):
     max_cost_usd: Annotated[float, Field(gt=0), NUMBER] | None = Field(
         default=None, description="No call is begun beyond this."
     )
-    execution: Execution = Field(
-        default=Execution.LIVE,
-        description="live: each call at once. batch: through the providers' batch endpoints, at about half the price, "
-        "within a day. auto: batch where the deadline of the header Towpath-Deadline is far enough.",
-    )
+    execution: Execution = Field(default=Execution.LIVE, description=EXECUTION_HELP)
 
     @field_validator("languages")
     @classmethod
-    def _known_ones_once(cls, languages: list[str]) -> list[str]:
-        return list(dict.fromkeys(known_language(language) for language in languages))
+    def _each_once(cls, languages: list[str]) -> list[str]:
+        return list(dict.fromkeys(languages))
 
     @model_validator(mode="after")
     def _require_exactly_one_schema(self) -> EnrichmentOptions:

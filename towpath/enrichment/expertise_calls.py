@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from towpath.core.errors import ModelError
 from towpath.core.usage import Usage
 from towpath.db.engine import Database
-from towpath.enrichment.domain.prompts import enrichment_prompt
-from towpath.enrichment.domain.runs import call_key, call_name
-from towpath.enrichment.types import ExpertiseResult, Plan
+from towpath.enrichment.cache_lead import CacheLead
+from towpath.enrichment.domain.forms import Form
+from towpath.enrichment.domain.prompts import domain_form, enrichment_prompt, gains_by_shared_forms, usual_tokens
+from towpath.enrichment.domain.runs import DomainCall, call_key, call_name
+from towpath.enrichment.domain.sources import ShownSources, fit_sources
+from towpath.enrichment.types import ExpertiseResult, Plan, Strategy
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef
 from towpath.llm.gateway import LlmGateway
-from towpath.llm.types import ImagePart, Prompt, Purpose, Site
-
-ROOM_SHARE = 4
-MIN_TOKENS = 512
+from towpath.llm.messages import is_cacheable
+from towpath.llm.types import MIN_CACHED_CHARACTERS, ImagePart, Prompt, Purpose, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class EnrichmentContext:
         total: How many entities the job has.
         note: What is known of the entities' type, and what a person has said of it.
         attempt: How often the chunk's activity was tried.
+        shown: The source files by model, as far as its window has room for them.
+        lead: Lets the first call with long sources go ahead of the others.
     """
 
     database: Database
@@ -48,56 +52,75 @@ class EnrichmentContext:
     total: int = 1
     note: str | None = None
     attempt: int = 1
+    shown: dict[str, ShownSources] = field(default_factory=dict)
+    lead: CacheLead = field(default_factory=CacheLead)
+
+    def sources_for(self, model: str) -> ShownSources:
+        """Return what of the source files a model is shown."""
+        if model not in self.shown:
+            window = self.llm_gateway.catalog.context_length(model)
+            self.shown[model] = fit_sources(self.texts, model, window)
+        return self.shown[model]
 
 
 async def ask_domain(
     context: EnrichmentContext,
     entity: Mapping[str, Any],
     model: str,
-    domain: str | None,
-    keys: Sequence[str] | None,
+    call: DomainCall,
     *,
+    beside: Sequence[DomainCall] = (),
     item: int = 0,
     note: str | None = None,
 ) -> ExpertiseResult:
-    """Ask a model for a domain of an entity, or with None for everything.
+    """Ask a model for a domain of an entity, or for all of them.
 
     Args:
-        context: What all entities share.
+        context: The job.
         entity: The known facts.
-        model: Who is asked.
-        domain: The domain.
-        keys: Its fields.
+        model: The model key.
+        call: What is asked for.
+        beside: All calls of the model for the entity, in an order that is the same for each.
         item: The entity's place in the request.
-        note: What is known of its type.
+        note: What is known of the entity's type.
 
     Raises:
         ModelError: The model cannot answer now, and the call will be repeated.
     """
     plan, llm_gateway = context.plan, context.llm_gateway
+    small = llm_gateway.catalog.is_small(model)
     prompt = enrichment_prompt(
         plan.content,
         entity,
-        domain=domain,
-        keys=keys,
+        domain=call.domain,
+        keys=call.keys,
         languages=plan.languages,
-        sources=context.texts,
+        sources=context.sources_for(model).texts,
         images=context.images,
         note=note,
-        small=llm_gateway.catalog.is_small(model),
+        small=small,
         strict=plan.strict,
+        told_domains=plan.strategy is Strategy.EXPERT_DOMAINS,
     )
-    result = ExpertiseResult(key=call_key(domain), name=call_name(plan.content, domain), success=False)
+    prompt.shared = context.total * max(len(beside), 1) > 1
+    if len(beside) > 1 and prompt.stable >= MIN_CACHED_CHARACTERS:
+        forms = [_form_of(plan, entity, each, small=small) for each in beside]
+        if gains_by_shared_forms(prompt.stable, forms, context.total):
+            prompt.siblings = forms
+    result = ExpertiseResult(
+        key=call_key(call.domain), name=call_name(plan.content, call.domain), fields=call.keys, success=False
+    )
     try:
-        answer = await llm_gateway.ask(
-            context.ref,
-            model,
-            prompt,
-            site=Site(Purpose.ENRICHMENT, item),
-            bypass=plan.bypass_cache,
-            plain_json=not plan.response_schema,
-            least_tokens=least_room(prompt),
-        )
+        async with context.lead.turn(model) if is_cacheable(prompt) else nullcontext():
+            answer = await llm_gateway.ask(
+                context.ref,
+                model,
+                prompt,
+                site=Site(Purpose.ENRICHMENT, item),
+                bypass=plan.bypass_cache,
+                plain_json=not plan.response_schema,
+                least_tokens=least_room(prompt),
+            )
     except ModelError as error:
         if error.retryable:
             raise
@@ -108,9 +131,13 @@ async def ask_domain(
     return result.model_copy(update=cost_members(answer.usage))
 
 
+def _form_of(plan: Plan, entity: Mapping[str, Any], call: DomainCall, *, small: bool) -> Form:
+    return domain_form(plan.content, entity, keys=call.keys, languages=plan.languages, small=small)
+
+
 def least_room(prompt: Prompt) -> int:
-    """Return how short an answer's room may be made: it is several times what answers take."""
-    return max(prompt.most_tokens // ROOM_SHARE, min(prompt.most_tokens, MIN_TOKENS))
+    """Return how short an answer's room may be made: what answers of its form take."""
+    return min(prompt.most_tokens, usual_tokens(prompt.form))
 
 
 def cost_members(usage: Usage) -> dict[str, float | int]:

@@ -8,7 +8,9 @@ from typing import Any
 from towpath.core.errors import ModelError
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.fusion import arbitrate, fuse
-from towpath.enrichment.domain.prompts import arbitration_prompt, letter_of
+from towpath.enrichment.domain.known import find_known
+from towpath.enrichment.domain.prompts import arbitration_prompt, letter_of, list_choices
+from towpath.enrichment.domain.waterfall import settle_by_last
 from towpath.enrichment.expertise_calls import cost_members
 from towpath.enrichment.types import Fusion, LlmEvent
 from towpath.jobs.types import JobRef, JobWarning
@@ -29,6 +31,7 @@ async def fuse_results(
     arbiter: str | None,
     item: int = 0,
     bypass: bool = False,
+    in_order_of_price: bool = False,
 ) -> tuple[Fusion, list[JobWarning]]:
     """Fuse results of several models.
 
@@ -42,6 +45,8 @@ async def fuse_results(
         arbiter: The model that decides conflicts; None: the rules do.
         item: The entity's place in the request.
         bypass: Take no other job's answer.
+        in_order_of_price: The dearer models were asked for what the cheaper ones left open: where no majority
+            decides and no arbiter does, the dearest that was asked does.
 
     Returns:
         What came of it, and what to warn of.
@@ -49,7 +54,10 @@ async def fuse_results(
     Raises:
         ModelError: The arbiter cannot answer now, and the call will be repeated.
     """
-    fused = fuse(content, results, {model: llm_gateway.catalog.rank(model) for model in results})
+    prices = {model: llm_gateway.catalog.rank(model) for model in results}
+    fused = fuse(content, results, prices, known=find_known(content, entity))
+    if in_order_of_price:
+        fused = settle_by_last(fused, sorted(results, key=lambda model: prices[model]))
     report = fused.report
     counts = report.model_dump(include={"total_fields", "agreed_fields", "conflicted_fields"})
     await emit(LlmEvent.CONFLICTS_DETECTED, counts)
@@ -72,7 +80,7 @@ async def fuse_results(
         return fused.model_copy(update={"warnings": [*fused.warnings, problem], **cost}), [warning]
     decisions: dict[str, str] = {}
     for number, conflict in enumerate(disputed, start=1):
-        letters = {letter_of(place): model for place, model in enumerate(conflict.values_by_model)}
+        letters = {letter_of(place): model for place, model in enumerate(list_choices(conflict))}
         winner = letters.get(str(answer.data.get(f"field_{number}")))
         if winner is not None:
             decisions[conflict.path] = winner

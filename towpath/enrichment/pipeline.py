@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,8 +12,10 @@ from towpath.core.errors import AnswerAwaitedError, CostLimitError, ErrorCode, M
 from towpath.core.usage import Usage
 from towpath.db.engine import Connection
 from towpath.enrichment.domain.content import entity_label
+from towpath.enrichment.domain.known import find_known
 from towpath.enrichment.domain.prompts import classification_prompt, note_of
-from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, merge_parts, record_id
+from towpath.enrichment.domain.runs import DomainCall, assemble_result, call_key, calls_of, merge_parts, record_id
+from towpath.enrichment.domain.waterfall import find_open_fields, plan_rounds
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, cost_members
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.records import (
@@ -34,6 +36,7 @@ from towpath.enrichment.types import (
     Fusion,
     LlmEvent,
     ModelResult,
+    ModelStrategy,
     Verdict,
 )
 from towpath.jobs.domain import Outcome
@@ -89,8 +92,9 @@ class EntityEnrichment:
         if not await self._is_of_type():
             return
         await self._begin_models()
-        await run_all([self._ask_model(model) for model in self.context.plan.models if model not in self.results])
-        if len(self.left_out) == len(self.context.plan.models):
+        for models, only in self._rounds():
+            await run_all([self._ask_model(model, only) for model in models if model not in self.results])
+        if self.left_out and len(self.left_out) == len(self.results):
             raise CostLimitError(self.left_out[0].error_message or "there is no money left")
         for result in self.left_out:
             await self._store_result(result)
@@ -128,13 +132,10 @@ class EntityEnrichment:
 
     async def _begin_models(self) -> None:
         """Tell which models are asked now, once the type is checked: what has begun also comes to an end."""
-        self.running = [model for model in self.context.plan.models if model not in self.results]
-        await self._emit(
-            [
-                self._event(LlmEvent.MODEL_STARTED, f"{model}:started", {"model": model}, current=model)
-                for model in self.running
-            ]
-        )
+        # In a waterfall it is not known yet who will be asked.
+        models = [] if self._is_waterfall else self.context.plan.models
+        self.running = [model for model in models if model not in self.results]
+        await self._emit([self._model_started(model) for model in self.running])
 
     async def _is_of_type(self) -> bool:
         """Return whether an entity of a batch is of the schema's type; one that is not is left out, without a wait."""
@@ -211,13 +212,38 @@ class EntityEnrichment:
             self.check_usage = Usage(usd=event.get("cost_usd") or 0.0, **members)
         return event
 
-    async def _ask_model(self, model: str) -> None:
+    def _rounds(self) -> Iterator[tuple[list[str], list[str] | None]]:
+        """Yield the models to ask at once, and for which properties; each round is made when the one before is over."""
+        plan = self.context.plan
+        if not self._is_waterfall:
+            yield plan.models, None
+            return
+        rounds = plan_rounds(
+            plan.models, {model: self.context.llm_gateway.catalog.rank(model) for model in plan.models}
+        )
+        yield rounds[0], None
+        for models in rounds[1:]:
+            known = find_known(plan.content, self.entity, plan.languages)
+            results = {model: result.result for model, result in self.results.items() if result.result}
+            if fields := find_open_fields(plan.content, results, known):
+                yield models, fields
+
+    @property
+    def _is_waterfall(self) -> bool:
+        return self.context.plan.model_strategy is ModelStrategy.WATERFALL
+
+    async def _ask_model(self, model: str, only: Sequence[str] | None) -> None:
         plan = self.context.plan
         started = time.monotonic()
-        calls = calls_of(plan)
+        calls = calls_of(plan, self.entity, only=only)
+        if only is not None and not calls:
+            return
+        if model not in self.running:
+            self.running.append(model)
+            await self._emit([self._model_started(model)])
         parts: list[ExpertiseResult] = []
-        await run_all([self._ask_domain(model, domain, keys, parts, len(calls)) for domain, keys in calls])
-        order = [call_key(domain) for domain, _ in calls]
+        await run_all([self._ask_domain(model, call, calls, parts) for call in calls])
+        order = [call_key(call.domain) for call in calls]
         parts.sort(key=lambda part: order.index(part.key))
         result = assemble_result(
             plan,
@@ -227,24 +253,25 @@ class EntityEnrichment:
             record=record_id(self.context.ref.job_id, self.index, model),
             milliseconds=int((time.monotonic() - started) * 1000),
         )
+        result.validation_warnings = [f"{name}: {text}" for name, text in self.context.sources_for(model).warnings]
         self.results[model] = result
         self.running.remove(model)
         self.last_error = result.error_message or self.last_error
-        if all(part.code is ErrorCode.COST_LIMIT and not part.input_tokens for part in parts):
+        if parts and all(part.code is ErrorCode.COST_LIMIT and not part.input_tokens for part in parts):
             # Whether it is told as a failure or the whole entity is left out is seen when all models are through.
             self.left_out.append(result)
         else:
             await self._store_result(result)
 
     async def _ask_domain(
-        self, model: str, domain: str | None, keys: Sequence[str] | None, parts: list[ExpertiseResult], total: int
+        self, model: str, call: DomainCall, calls: Sequence[DomainCall], parts: list[ExpertiseResult]
     ) -> None:
-        part = await ask_domain(self.context, self.entity, model, domain, keys, item=self.index, note=self.note)
+        part = await ask_domain(self.context, self.entity, model, call, beside=calls, item=self.index, note=self.note)
         # Two that end at once would else be reported in another order than that in which they were counted.
         async with self._counting:
             parts.append(part)
-            if domain is not None:
-                await self._emit([self._expertise_event(model, part, parts, total)])
+            if call.domain is not None:
+                await self._emit([self._expertise_event(model, part, parts, len(calls))])
 
     def _expertise_event(
         self, model: str, part: ExpertiseResult, parts: Sequence[ExpertiseResult], total: int
@@ -275,7 +302,7 @@ class EntityEnrichment:
         await self.context.writer.write(ref.job_id, write)
 
     async def _fuse(self) -> Fusion | None:
-        successful = [self.results[model] for model in self.context.plan.models if self.results[model].success]
+        successful = [result for result in self._asked_results() if result.success]
         if len(successful) < 2:
             return None
         ref, plan = self.context.ref, self.context.plan
@@ -300,6 +327,7 @@ class EntityEnrichment:
             arbiter=plan.arbitration_model,
             item=self.index,
             bypass=plan.bypass_cache,
+            in_order_of_price=self._is_waterfall,
         )
         record = record_id(ref.job_id, self.index, "fusion")
         milliseconds = int((time.monotonic() - started) * 1000)
@@ -337,7 +365,7 @@ class EntityEnrichment:
         return fused
 
     async def _end(self, fused: Fusion | None) -> None:
-        results = [self.results[model] for model in self.context.plan.models]
+        results = self._asked_results()
         success = any(result.success for result in results)
         faulty = [result for result in results if result.error_message]
         errors = [(result.code or ErrorCode.ENRICHMENT_FAILED, _problem(result)) for result in faulty]
@@ -387,6 +415,13 @@ class EntityEnrichment:
             await append_events(connection, ref, events)
 
         await self.context.writer.write(ref.job_id, write)
+
+    def _asked_results(self) -> list[ModelResult]:
+        """Return the results of the models that were asked, in the order of the request."""
+        return [self.results[model] for model in self.context.plan.models if model in self.results]
+
+    def _model_started(self, model: str) -> NewEvent:
+        return self._event(LlmEvent.MODEL_STARTED, f"{model}:started", {"model": model}, current=model)
 
     async def _emit(self, events: Sequence[NewEvent]) -> None:
         await emit(self.context.writer, self.context.ref, events)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from towpath.core.errors import ErrorCode
-from towpath.enrichment.domain.content import entity_label, find_flagged, value_of
+from towpath.enrichment.domain.content import dotted, entity_label, find_flagged, value_at
 from towpath.enrichment.domain.fusion import normalise
 from towpath.enrichment.domain.prompt_version import prompt_version
 from towpath.enrichment.store.tables import RecordRow
@@ -17,8 +17,8 @@ from towpath.jobs.types import JobRef
 
 def entity_id(organization: str, plan: Plan, entity: Mapping[str, Any]) -> UUID:
     """Return the id of an entity: equal for equal identifying values under one schema."""
-    names = find_flagged(plan.content, "identifying")
-    facts = {name: value_of(entity, name) for name in names} if names else dict(entity)
+    paths = find_flagged(plan.content, "identifying")
+    facts = {dotted(path): value_at(entity, path) for path in paths} if paths else dict(entity)
     return uuid5(
         NAMESPACE_URL, f"{organization}\n{plan.schema_id or plan.content['root'].get('name')}\n{normalise(facts)}"
     )
@@ -67,6 +67,7 @@ def _result_columns(result: ModelResult) -> dict[str, Any]:
         "structured_output": result.result,
         "expertises": [expertise.model_dump(mode="json") for expertise in result.expertises],
         "validation_errors": result.validation_errors,
+        "validation_warnings": result.validation_warnings,
         "error_code": result.code,
         "error_message": result.error_message,
         "cost_usd": result.cost_usd,
@@ -95,6 +96,7 @@ def fusion_record(
         success=True,
         structured_output=fused.merged,
         validation_errors=fused.warnings,
+        validation_warnings=fused.warnings,
         fusion=fused.model_dump(mode="json", exclude={"merged"}),
         fusion_sources=list(sources),
         cost_usd=fused.cost_usd or 0.0,
@@ -122,6 +124,7 @@ def result_of(row: RecordRow) -> ModelResult:
         error_message=row.error_message,
         code=None if row.error_code is None else ErrorCode(row.error_code),
         validation_errors=row.validation_errors,
+        validation_warnings=row.validation_warnings,
         processing_time_ms=row.processing_time_ms,
     )
 
@@ -139,6 +142,7 @@ def result_view(result: ModelResult) -> dict[str, Any]:
         "input_tokens": result.input_tokens,
         "output_tokens": result.output_tokens,
         "processing_time_ms": result.processing_time_ms,
+        "validation_warnings": result.validation_warnings,
         "error_message": result.error_message,
         "error_code": result.code,
     }

@@ -24,7 +24,7 @@ from towpath.core.errors import ErrorCode
 from towpath.core.json_values import read_json
 from towpath.core.words import Word
 from towpath.jobs.types import JobState, PagePlan
-from towpath.llm.batches.types import BatchPlan, Execution
+from towpath.llm.batches.types import BatchPlan, ExecutionChoice
 
 SINGLE_ENRICHMENT = "single_enrichment"
 BATCH_ENRICHMENT = "batch_enrichment"
@@ -54,11 +54,24 @@ class Strategy(Word):
     AUTO = "auto"
 
 
+class ModelStrategy(Word):
+    """How several models are asked about an entity."""
+
+    PARALLEL = "parallel"
+    WATERFALL = "waterfall"
+
+
+MODEL_STRATEGIES: dict[ModelStrategy, str] = {
+    ModelStrategy.PARALLEL: "every model is asked for everything, at once",
+    ModelStrategy.WATERFALL: "in order of price; a dearer model is asked only for what is still null or disputed",
+}
+
+
 STRATEGIES: dict[Strategy, str] = {
     Strategy.SINGLE_PASS: "the whole schema in one call",
-    Strategy.EXPERT_DOMAINS: "one call for each expertise domain of the schema, in parallel",
-    Strategy.MULTI_EXPERTISE: "the same as expert_domains: one call for each expertise domain, in parallel",
-    Strategy.AUTO: "domains where the schema names at least two and has more than eight fields, else one call",
+    Strategy.EXPERT_DOMAINS: "one call that is told the schema's expertise domains",
+    Strategy.MULTI_EXPERTISE: "one call for each expertise domain of the schema, in parallel; it costs more",
+    Strategy.AUTO: "by the schema's size: one call, one that is told the domains, or one for each domain",
 }
 
 
@@ -103,7 +116,6 @@ class LlmEvent(StrEnum):
     ENTITY_COMPLETED = "entity_completed"
     ENTITY_SKIPPED = "entity_skipped"
     STRATEGY_SELECTED = "strategy_selected"
-    EXECUTION_SELECTED = "execution_selected"
     MODEL_AUTO_SELECTED = "model_auto_selected"
     CLASSIFICATION_STARTED = "classification_started"
     CLASSIFICATION_COMPLETED = "classification_completed"
@@ -154,6 +166,7 @@ class Plan(BaseModel):
     schema_id: UUID | None = None
     schema_version: int | None = None
     models: list[str]
+    model_strategy: ModelStrategy = ModelStrategy.PARALLEL
     auto_selected: bool = False
     requested: Strategy = Strategy.AUTO
     strategy: Strategy
@@ -168,9 +181,7 @@ class Plan(BaseModel):
     max_cost_usd: float | None = None
     origin: str | None = None
     single: bool = False
-    requested_execution: Execution = Execution.LIVE
-    execution: Execution = Execution.LIVE
-    execution_reason: str = ""
+    execution: ExecutionChoice = ExecutionChoice()
 
 
 class EnrichmentPlan(PagePlan):
@@ -191,6 +202,7 @@ class ExpertiseResult(BaseModel):
 
     key: str
     name: str
+    fields: list[str] | None = Field(default=None, description="What was asked for; None: from before this was kept.")
     success: bool
     result: dict[str, Any] | None = None
     error_message: str | None = None
@@ -215,6 +227,7 @@ class ModelResult(BaseModel):
     error_message: str | None = None
     code: ErrorCode | None = None
     validation_errors: list[str] = []
+    validation_warnings: list[str] = []
     processing_time_ms: int = 0
 
     @property

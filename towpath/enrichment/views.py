@@ -49,6 +49,7 @@ def record_row_view(row: RecordRow, newest: Mapping[UUID, int]) -> dict[str, Any
         "cancelled": False,
         "structured_output": row.structured_output,
         "validation_errors": row.validation_errors,
+        "validation_warnings": row.validation_warnings,
         "fusion_sources": None if row.fusion_sources is None else [str(source) for source in row.fusion_sources],
         "fusion_method": fusion.get("method"),
         "error_code": row.error_code,

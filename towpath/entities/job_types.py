@@ -10,6 +10,7 @@ from towpath.entities.store.events import sweep_events
 from towpath.entities.store.indexes import purge_dropped
 from towpath.entities.types import BATCH_STATUS, ENTITY_BATCH, ENTITY_JUDGE, ENTITY_REINDEX, ENTITY_SETTLE
 from towpath.jobs.job_type import JobType
+from towpath.llm.batches.types import BATCH_ACTIVITIES
 
 STATUS_PATH = "/v1/entities/batch/status?jobId={id}"
 REBUILDING = {
@@ -71,6 +72,6 @@ JOB_TYPES = (
         shown_params=frozenset({"index", "model", "limit"}),
         resource_path=STATUS_PATH,
         statuses=BATCH_STATUS,
-        activities={Queue.COMPUTE: ("plan_judging", "settle_judging"), Queue.LLM: ("judge_page",)},
+        activities={Queue.COMPUTE: ("plan_judging", "settle_judging"), Queue.LLM: ("judge_page", *BATCH_ACTIVITIES)},
     ),
 )

@@ -13,6 +13,8 @@ from towpath.core.bodies import Strict
 from towpath.core.values import NUMBER
 from towpath.core.wire import Wire
 from towpath.entities.params import IndexParams
+from towpath.entities.types import EntityRunState
+from towpath.llm.batches.types import EXECUTION_HELP, BatchPlan, BatchRunState, Execution, ExecutionChoice
 from towpath.llm.types import MODEL_KEY_FORM
 
 MAX_JUDGED_PAIRS = 100_000
@@ -73,6 +75,7 @@ class JudgeBody(Wire, Strict):
     zone: Zone | None = Field(
         default=None, description="Which pairs; by default those between candidate and duplicate threshold."
     )
+    execution: Execution = Field(default=Execution.LIVE, description=EXECUTION_HELP)
 
 
 class JudgeParams(IndexParams):
@@ -83,6 +86,7 @@ class JudgeParams(IndexParams):
     max_cost_usd: float
     limit: int
     zone: tuple[float, float] | None = None
+    execution: ExecutionChoice = ExecutionChoice()
     attempt: int | None = Field(default=None, description="The attempt that has planned.")
     has_more: bool = Field(default=False, description="Whether the limit has left pairs out.")
     is_spent: bool = Field(default=False, description="Whether the next request could have cost too much.")
@@ -90,9 +94,14 @@ class JudgeParams(IndexParams):
 
 
 class JudgePlan(BaseModel):
-    """The pages of pairs that are to be asked."""
+    """The pages of pairs that are to be asked, and how the job waits where its calls go through batches."""
 
     pages: list[int]
+    batch: BatchPlan | None = None
+
+
+class JudgeRunState(EntityRunState, BatchRunState):
+    """What the workflow of a judge carries through continue-as-new."""
 
 
 class JudgeResult(Wire):

@@ -111,11 +111,32 @@ class IndexBody(IndexConfig):
         return IndexConfig.model_validate(self.model_dump(exclude={"if_exists"}))
 
 
+class SplitBy(StrEnum):
+    """What tells the sources apart; stored and shown words."""
+
+    SOURCE = "source"
+    """A field that names the source, or a word in the ids."""
+    BATCH = "batch"
+    """The batch that brought them."""
+    ID_FORM = "idForm"
+    """Whether their ids are of digits, letters or both, and whether they have other signs."""
+    ID_ORDER = "idOrder"
+    """Whether the number that is their id is below a bound."""
+    STYLE = "style"
+    """How they are written: which fields are filled, and how long they are."""
+
+
 class InferredView(Wire):
     """The structure that training has found, where none is declared."""
 
     clean_sources: list[str] = Field(description="Sources that hold no duplicates within themselves.")
     confidence: float
+    by: SplitBy = Field(
+        default=SplitBy.SOURCE,
+        description="What tells the sources apart: `source`, a field or a word in the ids names them; `batch`, each "
+        "came in a batch of its own; `idForm`, their ids are of digits, of letters or of both; `idOrder`, their ids "
+        "are numbers below and above a bound; `style`, they are written in two ways.",
+    )
 
 
 class IndexView(IndexConfig):

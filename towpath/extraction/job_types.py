@@ -16,6 +16,7 @@ from towpath.jobs.job_type import JobType
 from towpath.jobs.registry import job_type
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import STATUS_OF
+from towpath.llm.batches.types import BATCH_ACTIVITIES
 
 SHOWN = frozenset({"llm"})
 
@@ -47,7 +48,7 @@ JOB_TYPES = (
         statuses=STATUS_OF,
         activities={
             Queue.COMPUTE: ("open_document", "read_share", "show_review", "settle_review"),
-            Queue.LLM: ("extract_fields",),
+            Queue.LLM: ("extract_fields", *BATCH_ACTIVITIES),
         },
         on_cancel=_withdraw_review,
         on_restart=prepare_restart,
@@ -62,7 +63,7 @@ JOB_TYPES = (
         shown_params=SHOWN,
         resource_path="/jobs/{id}",
         statuses=STATUS_OF,
-        activities={Queue.COMPUTE: ("open_document", "read_share"), Queue.LLM: ("classify",)},
+        activities={Queue.COMPUTE: ("open_document", "read_share"), Queue.LLM: ("classify", *BATCH_ACTIVITIES)},
         on_restart=prepare_restart,
         webhook_fields=_webhook_fields,
     ),

@@ -15,7 +15,8 @@ from towpath.core.json_values import parse_json
 from towpath.core.values import NUMBER
 from towpath.core.wire import Wire
 from towpath.documents.types import Box, DocumentKind
-from towpath.jobs.types import JobRef, ReviewStatus, RunState
+from towpath.jobs.types import JobRef, ReviewStatus
+from towpath.llm.batches.types import EXECUTION_HELP, BatchPlan, BatchRunState, Execution, ExecutionChoice
 from towpath.webhooks.types import WebhookFields
 
 EXTRACTION = "extraction"
@@ -52,6 +53,7 @@ class ExtractOptions(Wire):
     llm: Annotated[str, Field(max_length=300)] | None = Field(
         default=None, description="A model key `provider::model`; none: the server chooses."
     )
+    execution: Execution = Field(default=Execution.LIVE, description=EXECUTION_HELP)
 
 
 class ExtractBody(ExtractOptions, WebhookFields, Strict):
@@ -99,6 +101,7 @@ class ExtractParams(BaseModel):
     schema_: InOrder | None = Field(default=None, alias="schema")
     choices: list[ClassificationOption] | None = Field(default=None, description="Of a classification.")
     llm: str
+    execution: ExecutionChoice = ExecutionChoice()
     model_config = {"populate_by_name": True}
 
 
@@ -196,9 +199,10 @@ class ReadPlan(BaseModel):
 
     shares: list[list[int]]
     total: int
+    batch: BatchPlan | None = None
 
 
-class ExtractionState(RunState):
+class ExtractionState(BatchRunState):
     """What an extraction carries through continue-as-new."""
 
     shares: list[list[int]] = Field(default=[])
@@ -210,6 +214,7 @@ class ExtractionOutcome(BaseModel):
 
     review: bool = Field(default=False, description="A review is wanted, and is PENDING now.")
     hold: bool = False
+    awaits: bool = Field(default=False, description="Its calls wait for a batch; it comes again.")
 
 
 class Change(BaseModel):

@@ -279,6 +279,7 @@ class EventType(StrEnum):
     CANCELLING = "job.cancelling"
     WARNING = "job.warning"
     PROVIDER_AWAY = "job.provider_away"
+    EXECUTION_SELECTED = "job.execution_selected"
     ANSWERS_AWAITED = "job.answers_awaited"
     RESTARTED = "job.restarted"
     COMPLETED = "job.completed"
@@ -386,6 +387,12 @@ class PagePlan(BaseModel):
     """Which staged pages have work left."""
 
     pages: list[int]
+
+
+class CollectingRef(JobRef):
+    """A run of a job, and whether its calls of language models wait for batches."""
+
+    collects: bool = False
 
 
 class PageTask(BaseModel):

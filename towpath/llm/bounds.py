@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from towpath.core.json_values import write_json
 from towpath.llm.catalog import Catalog
+from towpath.llm.limits import room_of
 from towpath.llm.types import Prompt
 
 FRAME_TOKENS = 1_000
@@ -16,17 +17,32 @@ IMAGE_TOKENS = 50_000
 
 def max_input_tokens(prompt: Prompt) -> int:
     """Return a number of tokens that a prompt does not exceed: no token of a text is less than a byte."""
-    texts = (prompt.system.encode(), prompt.user.encode(), write_json(prompt.form))
+    forms = prompt.siblings or [prompt.form]
+    texts = (prompt.system.encode(), prompt.user.encode(), *map(write_json, forms))
     return sum(map(len, texts)) + FRAME_TOKENS + sum(min(len(image.base64), IMAGE_TOKENS) for image in prompt.images)
 
 
-def max_price(catalog: Catalog, model: str, prompt: Prompt, most_tokens: int | None = None) -> float:
+def max_price(catalog: Catalog, model: str, prompt: Prompt, room: int | None = None) -> float:
     """Return what one request costs at most, in dollars; 0 where no price is known.
 
     Args:
         catalog: The prices.
         model: Who is asked.
         prompt: What is asked.
-        most_tokens: How long the answer may be; None: as long as the prompt says.
+        room: How long the answer may be, thoughts included; None: as long as it may be by the prompt and the model.
     """
-    return catalog.price(model, max_input_tokens(prompt), prompt.most_tokens if most_tokens is None else most_tokens)
+    outputs = room_of(catalog, model, prompt) if room is None else room
+    return catalog.price(model, max_input_tokens(prompt), outputs)
+
+
+def least_price(catalog: Catalog, model: str, prompt: Prompt, least: int | None) -> float:
+    """Return what one request costs at most if its answer has as little room as it may have.
+
+    Args:
+        catalog: The prices.
+        model: Who is asked.
+        prompt: What is asked.
+        least: How short the room may be made, thoughts not included; None: it stays.
+    """
+    shortened = prompt if least is None else prompt.model_copy(update={"most_tokens": min(least, prompt.most_tokens)})
+    return max_price(catalog, model, prompt, room_of(catalog, model, shortened))

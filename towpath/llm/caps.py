@@ -21,9 +21,10 @@ from towpath.core.errors import AnswerAwaitedError, CostLimitError
 from towpath.db.engine import Connection, Database
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef
-from towpath.llm.bounds import FRAME_TOKENS, max_price
+from towpath.llm.bounds import FRAME_TOKENS, least_price, max_price
 from towpath.llm.catalog import Catalog
 from towpath.llm.flight import Flight
+from towpath.llm.limits import room_of
 from towpath.llm.store.reservations import free_reservation, read_room, renew_reservations, write_reservation
 from towpath.llm.types import Prompt
 
@@ -89,18 +90,18 @@ class Caps:
             room = await read_room(connection, ref.job_id, but=reservation)
             if room is None:
                 return Hold(None, ref.job_id, prompt)
-            tokens = prompt.most_tokens
-            needed = max_price(self._catalog, model, prompt, least)
+            shortened = None
+            needed = least_price(self._catalog, model, prompt, least)
             full = max_price(self._catalog, model, prompt)
             if full > room.left:
                 if room.reserved > 0:
                     return None
                 if needed > room.left:
                     return _refusal(model, room.left, needed)
-                tokens = self._affordable(model, prompt, room.left)
+                shortened = {"most_tokens": self._affordable(model, prompt, room.left), "exact_room": True}
                 full = room.left
             await write_reservation(connection, reservation, ref.job_id, full, LEASE_SECONDS)
-            return Hold(reservation, ref.job_id, prompt.model_copy(update={"most_tokens": tokens}))
+            return Hold(reservation, ref.job_id, prompt.model_copy(update=shortened))
 
         while True:
             freed = self._freed.setdefault(ref.job_id, asyncio.Event())
@@ -121,8 +122,8 @@ class Caps:
         try:
             return await self._writer.write(job_id, effect)
         except asyncio.CancelledError:
-            # It may be committed all the same.
-            await free_reservation(self._database, reservation)
+            # It may be committed all the same: what is written next is written after it.
+            await self._writer.write(job_id, lambda connection: free_reservation(connection, reservation))
             raise
 
     async def reserve_for_batch(self, ref: JobRef, model: str, prompt: Prompt, reservation: UUID) -> None:
@@ -177,7 +178,8 @@ class Caps:
         """Free what was set aside for a call that was paid nothing."""
         if hold.id is not None:
             try:
-                await free_reservation(self._database, hold.id)
+                async with self._database.statement() as connection:
+                    await free_reservation(connection, hold.id)
             finally:
                 self.note_freed(hold)
 
@@ -208,10 +210,10 @@ class Caps:
             await asyncio.gather(self._renewer, return_exceptions=True)
 
     def _affordable(self, model: str, prompt: Prompt, usd: float) -> int:
-        """Return how long an answer may be for an amount that is less than the longest one can cost."""
+        """Return how long an answer may be for less than the longest one can cost, thoughts included."""
         inputs = max_price(self._catalog, model, prompt, 0)
         longest = max_price(self._catalog, model, prompt)
-        return int(prompt.most_tokens * (usd - inputs) / (longest - inputs))
+        return int(room_of(self._catalog, model, prompt) * (usd - inputs) / (longest - inputs))
 
 
 def _refusal(model: str, left: float, needed: float) -> CostLimitError:

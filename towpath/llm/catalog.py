@@ -25,6 +25,8 @@ PREFERRED = (
     "google::gemini-2.5-flash",
     "deepseek::deepseek-chat",
 )
+SMALL_CONTEXT = 8_192
+UNKNOWN_CONTEXT = 128_000
 BATCH_CONTEXT = {"processing": "batch"}
 """What `genai-prices` calls a call through a batch endpoint."""
 BATCH_SHARES = {"openai": 0.5, "anthropic": 0.5}
@@ -120,6 +122,16 @@ class Catalog:
     def batch_live_seconds(self) -> float:
         """Return how long before its deadline a job stops waiting for batches."""
         return self._config.batch_live_seconds
+
+    def context_length(self, model: str) -> int:
+        """Return how many tokens a model takes, prompt and answer together; a careful guess where it is not known."""
+        provider, name = split_key(model)
+        known = self.provider(provider)
+        if known is not None and known.context is not None:
+            return known.context
+        priced = self._find_price(known.prices, name) if known is not None and known.prices is not None else None
+        window = getattr(priced, "context_window", None)
+        return window or (SMALL_CONTEXT if known is not None and known.small else UNKNOWN_CONTEXT)
 
     def has_batches(self, model: str) -> bool:
         """Return whether a model's provider has a batch endpoint."""

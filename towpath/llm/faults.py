@@ -72,6 +72,19 @@ def _of_answer(model: str, error: BaseException, cause: BaseException) -> ModelE
     return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])
 
 
+def is_cut_off(error: BaseException) -> bool:
+    """Return whether an answer ended where its room did."""
+    return isinstance(error, IncompleteOutputException) or isinstance(_root(error), IncompleteOutputException)
+
+
+def read_rejection(error: BaseException) -> str | None:
+    """Return why a provider has rejected a request as it was written; None: it has not."""
+    cause = _root(error)
+    if isinstance(cause, openai.BadRequestError | anthropic.BadRequestError):
+        return _message(cause)
+    return None
+
+
 def _root(error: BaseException) -> BaseException:
     """Return what went wrong in the last try: instructor wraps it."""
     while isinstance(error, InstructorRetryException) and error.__cause__ is not None:

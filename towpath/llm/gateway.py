@@ -31,7 +31,7 @@ from towpath.llm.batches.types import BatchPlan
 from towpath.llm.caps import Caps, Hold
 from towpath.llm.flight import Flight
 from towpath.llm.store.answers import answer_digest
-from towpath.llm.store.attachments import get_attachments
+from towpath.llm.store.attachments import as_source, get_attachments
 from towpath.llm.store.ledger import ANSWERED, Line, book, find_known
 from towpath.llm.store.reservations import reservation_of
 from towpath.llm.types import Answer, ImagePart, Prompt, Site
@@ -239,7 +239,7 @@ class LlmGateway:
     async def sources(self, organization: str, ids: Sequence[UUID]) -> tuple[list[str], list[ImagePart]]:
         """Load the texts and the images of attachments."""
         attachments = await get_attachments(self._database, organization, ids)
-        texts = [f"{row.filename}\n{row.content}" for row in attachments if row.mode == "text"]
+        texts = [as_source(row) for row in attachments if row.mode == "text"]
         images = [
             ImagePart(media_type=row.media_type, base64=row.content) for row in attachments if row.mode == "image"
         ]

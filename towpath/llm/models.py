@@ -16,6 +16,8 @@ from towpath.core.imports import import_beside_loop
 from towpath.llm.capabilities import takes_strict_forms
 from towpath.llm.catalog import Catalog
 from towpath.llm.flight import Flight
+from towpath.llm.limits import AnswerLimits
+from towpath.llm.messages import build_messages, shared_tools
 from towpath.llm.types import (
     LOCAL_PROVIDER,
     Answer,
@@ -55,6 +57,7 @@ class LanguageModels:
     def __init__(self, config: LlmConfig, local_url: LocalUrl) -> None:
         self.catalog = Catalog(config)
         self._config = config
+        self._limits = AnswerLimits(self.catalog)
         self._local_url = local_url
         self._clients: dict[tuple[str, OutputMode], AsyncInstructor] = {}
         self._sdks: list[Any] = []
@@ -191,18 +194,26 @@ class LanguageModels:
         if known.small:
             # A small model repeats itself less, and a repeat of the call gives the same answer.
             extra["temperature"] = 0.0
-        try:
-            answer = await client.create(
-                response_model=answer_model(prompt.form),
-                messages=_messages(prompt, known.api),  # type: ignore[arg-type]
-                model=name,
-                max_tokens=prompt.most_tokens,
-                max_retries=repairs,
-                **extra,
-            )
-        except Exception as error:
-            raise translate_error(model, error, call.flight.usage) from error
-        return Answer(data=answer.root, usage=call.flight.usage, seconds=call.seconds)
+        if (tools := shared_tools(prompt, known.api, mode)) is not None:
+            extra["extra_body"] = tools
+        limit = self._limits.of(model, known, prompt)
+        while True:
+            try:
+                answer = await client.create(
+                    response_model=answer_model(prompt.form),
+                    messages=build_messages(prompt, known.api),  # type: ignore[arg-type]
+                    model=name,
+                    max_retries=repairs,
+                    **limit.parameters,
+                    **extra,
+                )
+            except Exception as error:
+                better = self._limits.after(limit, error, may_repeat=repairs > 0)
+                if better is None:
+                    raise translate_error(model, error, call.flight.usage) from error
+                limit = better
+            else:
+                return Answer(data=answer.root, usage=call.flight.usage, seconds=call.seconds)
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         client = self._clients.get((provider, mode))
@@ -249,18 +260,3 @@ class LanguageModels:
             OutputMode.JSON: instructor.Mode.MD_JSON,
         }
         return instructor.from_openai(sdk, mode=modes[mode])
-
-
-def _messages(prompt: Prompt, api: WireFormat) -> list[dict[str, Any]]:
-    content: Any = prompt.user
-    if prompt.images:
-        pieces: list[dict[str, Any]] = [{"type": "text", "text": prompt.user}]
-        for image in prompt.images:
-            if api is WireFormat.ANTHROPIC:
-                source = {"type": "base64", "media_type": image.media_type, "data": image.base64}
-                pieces.append({"type": "image", "source": source})
-            else:
-                url = f"data:{image.media_type};base64,{image.base64}"
-                pieces.append({"type": "image_url", "image_url": {"url": url}})
-        content = pieces
-    return [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]

@@ -16,6 +16,12 @@ MODEL_KEY_FORM = r"^[a-z0-9][a-z0-9_.-]{0,63}::[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,19
 """`provider::model`."""
 
 
+MIN_CACHED_CHARACTERS = 4_096
+"""About 1,024 tokens: no provider caches less."""
+WAYS_TO_SEND = frozenset({"stable", "shared", "siblings", "exact_room"})
+"""Members of a prompt that say how it is sent, not what is asked."""
+
+
 class WireFormat(StrEnum):
     """Which HTTP API a provider speaks."""
 
@@ -42,6 +48,9 @@ class ProviderConfig(BaseModel):
     concurrency: int | None = Field(default=None, ge=1, description="Calls at once, an organisation and process.")
     prices: str | None = Field(default=None, description="Whose prices hold; none: it costs nothing.")
     small: bool = Field(default=False, description="Whether forms are bounded for a small model.")
+    context: int | None = Field(
+        default=None, ge=1024, description="Tokens that its models take, prompt and answer; none: as is known."
+    )
     batches: bool = Field(default=False, description="Whether it has the batch endpoint of its API.")
 
 
@@ -93,12 +102,21 @@ class ImagePart(BaseModel):
 class Prompt(BaseModel):
     """What a model is asked; its digest is the key of the answer.
 
-    `form` is the JSON Schema of the answer, an object.
+    `form` is the JSON Schema of the answer, an object. The first `stable` characters of `user` are the same in all
+    prompts of a job, and so are the images; where they are `shared`, other prompts with them follow soon, and a
+    provider that caches on demand is told to. `siblings` are the forms of those others, this one's among them: sent
+    along, in the same order each time, so that what providers put before the text is the same too. How a prompt is
+    sent changes nothing about what is asked. `most_tokens` is room for the answer itself, to which that for a model's
+    thoughts is added; with `exact_room` it is all that there is.
     """
 
     system: str
     user: str
     form: dict[str, Any]
+    stable: int = 0
+    shared: bool = False
+    siblings: list[dict[str, Any]] = []
+    exact_room: bool = False
     images: list[ImagePart] = []
     most_tokens: int = 4096
     strict: bool = False

@@ -18,6 +18,7 @@ from tests.unit.entities.builders import persons
 from towpath.activities.entities import IndexCareActivities
 from towpath.core.errors import ConflictError, ErrorCode
 from towpath.db.engine import Database
+from towpath.entities.domain.matching.calibration import MIN_ENTITIES
 from towpath.entities.quality_types import AdviceCode
 from towpath.entities.service.care import IndexCare
 from towpath.entities.service.indexes import IndexService
@@ -158,6 +159,37 @@ async def test_an_index_that_was_fed_by_single_writes_is_trained_when_it_is_left
     # It is what it will be: nothing is left to do.
     await let_pass(rig, 100_000)
     assert await care_of(database).settle_changed() == []
+
+
+async def prior_of(rig: Rig) -> tuple[int, float]:
+    """The version of the model that an index matches by, and its prior."""
+    async with rig.database.transaction() as connection:
+        index = await find_index(connection, rig.organization, rig.name)
+        return index.model_version, (await ModelCache().get(connection, index)).prior_bits
+
+
+@pytest.mark.parametrize("count", [56, 64])
+async def test_settling_a_small_index_with_five_labels_raises_no_prior(database: Database, count: int) -> None:
+    people = persons(count, copies=0.4, seed=3)[:count]
+    twice = [(row["id"], f"b{row['person']}", True) for row in people if row["id"] == f"a{row['person']}"]
+    known = {row["id"] for row in people}
+    twice = [label for label in twice if label[1] in known][:3]
+    labels = [*twice, ("a0", "a1", False), ("a2", "a3", False)]
+    rigs = [await Rig(database).make(), await Rig(database).make()]
+    for rig in rigs:
+        await rig.upsert_all(people)
+    first = (await prior_of(rigs[0]))[1]
+    await rigs[1].label(*labels)
+
+    for rig in rigs:
+        await settle(rig)
+
+    without, with_labels = [await prior_of(rig) for rig in rigs]
+    # So few labels are no random draw: they hold for their pairs, and the line is found from the data as without them.
+    assert with_labels == without
+    # From few entities no line is found: it stays where it was. Of more, it is lowered freely, and never raised.
+    assert without[0] == (0 if count < MIN_ENTITIES else 1)
+    assert without[1] <= first
 
 
 async def test_small_indexes_settle_at_any_change_and_nobody_does_while_a_job_works_on_it(database: Database) -> None:

@@ -117,7 +117,7 @@ async def test_after_the_repairs_the_answer_is_invalid_and_its_tokens_are_told(
     ("faults", "paid"),
     [
         ([Fault(refusal="I cannot help with that.")] * 3, None),
-        ([Fault(cut=True)], None),
+        ([Fault(cut=True)] * 2, 2),
         ([Fault(content={"name": 7}), Fault(status=429, headers={"Retry-After": "1"})], 1),
         ([Fault(content={"name": 7}), Fault(hang=4.0, close=True)], 1),
         ([Fault(content={"name": 7}), Fault(close=True)], 1),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
+from temporalio.client import Client
 
 from tests.support.batch_server import ERRORED, EXPIRED, MALFORMED, BatchLlmServer, batch_server
 from tests.support.builders import Organization, organization, providers
 from tests.support.llm_server import TOKENS_IN, TOKENS_OUT
+from tests.support.reconciling import until_reconciled
 from tests.support.supervised import supervised
 from tests.support.waiting import until
 from towpath.llm import Catalog
@@ -124,8 +126,8 @@ def test_a_batch_that_the_provider_refuses_is_asked_live_with_a_warning(
     assert len(model.calls) == 3
 
 
-def test_a_cancel_cancels_the_batch_and_keeps_what_was_answered(
-    org: Organization, model: BatchLlmServer, stack: EmbeddedStack
+def test_a_cancel_cancels_the_batch_and_books_what_was_answered(
+    org: Organization, model: BatchLlmServer, settings: Settings
 ) -> None:
     model.ends = False
     job = org.enrich(BATCH, entities=entities("gone", 8), schema_id=org.schema(), models=[GPT], execution="batch")
@@ -135,9 +137,9 @@ def test_a_cancel_cancels_the_batch_and_keeps_what_was_answered(
     assert org.call("POST", f"/api/llm/cancel/{job}")["status"] == "cancelled"
     org.until(job, "CANCELLED")
     until(lambda: model.batches[0].cancelling, "the cancel of the batch")
-    with psycopg.connect(stack.database_url, autocommit=True) as database:
-        kept = "SELECT count(*) FROM llm_answers WHERE job_id = %s"
-        until(lambda: database.execute(kept, (job,)).fetchone() == (3,), "the answers that had come")
+    one = Catalog(settings.llm).price(GPT, TOKENS_IN, TOKENS_OUT) / 2
+    until(lambda: org.job(job)["cost"]["usd"] > 2.9 * one, "the cost of what was answered")
+    assert org.job(job)["cost"]["usd"] == pytest.approx(3 * one)
     assert not model.calls
     # A restart takes the paid answers, and has the others answered by a batch again.
     model.ends = True
@@ -145,6 +147,7 @@ def test_a_cancel_cancels_the_batch_and_keeps_what_was_answered(
     assert org.until(job)["progress"]["succeeded"] == 8
     assert [len(batch.calls) for batch in model.batches] == [8, 5]
     assert not model.calls
+    assert org.job(job)["cost"]["usd"] == pytest.approx(8 * one)
 
 
 def test_a_deadline_that_comes_near_has_what_is_missing_asked_live(org: Organization, model: BatchLlmServer) -> None:
@@ -194,3 +197,33 @@ def test_batches_that_cannot_be_are_refused_with_the_field(
     assert answer.status_code == 400, answer.text
     assert answer.json()["detail"].startswith("execution: batch")
     assert words in answer.json()["detail"]
+
+
+def test_an_estimate_tells_both_prices(org: Organization) -> None:
+    body = {"entities": entities("guess", 3), "schema_id": org.schema(), "models": BOTH}
+    told = org.call("POST", "/api/enrichment/estimate", json=body)
+    assert told["cost_usd"]["expected"] > 0
+    assert told["batch_cost_usd"]["expected"] == pytest.approx(told["cost_usd"]["expected"] / 2, rel=1e-3)
+    assert [row["batch_cost_usd"]["low"] > 0 for row in told["by_model"]] == [True, True]
+    body["models"] = [GPT, "google::gemini-2.5-flash"]
+    assert org.call("POST", "/api/enrichment/estimate", json=body)["batch_cost_usd"] is None
+
+
+def test_the_batches_of_a_job_whose_workflow_was_terminated_are_closed(
+    org: Organization, model: BatchLlmServer, stack: EmbeddedStack, settings: Settings
+) -> None:
+    model.ends = False
+    job = org.enrich(BATCH, entities=entities("lost", 4), schema_id=org.schema(), models=[CLAUDE], execution="batch")
+    until(lambda: org.job(job)["awaited"], "progress")
+    model.answer_some(1)
+
+    async def terminate() -> None:
+        client = await Client.connect(stack.temporal_address)
+        await client.get_workflow_handle(f"{org.slug}/batch_enrichment/{job}.1").terminate()
+
+    asyncio.run(terminate())
+
+    until_reconciled(stack, lambda: model.batches[0].cancelling, "cancel of the batch")
+    one = Catalog(settings.llm).price(CLAUDE, TOKENS_IN, TOKENS_OUT) / 2
+    until(lambda: org.job(job)["cost"]["usd"] > 0, "the cost of what was answered")
+    assert org.job(job)["cost"]["usd"] == pytest.approx(one)

@@ -122,6 +122,31 @@ def test_a_worker_killed_between_paid_calls_pays_each_prompt_once(
     assert org.job(job)["cost"]["usd"] == pytest.approx(cost)
 
 
+def test_a_waterfall_goes_on_where_it_was_when_its_worker_is_killed(
+    org: Organization, stack: EmbeddedStack, model: LlmServer
+) -> None:
+    """What the dearer model is asked follows from kept answers, so a worker that comes later asks the same."""
+
+    def answer(name: str, _prompt: str, form: dict[str, Any]) -> dict[str, Any]:
+        known = {"founded": 1998, "slogan": None} if name == "gpt-4o-mini" else {"slogan": "Light"}
+        return {field: known.get(field) for field in form["properties"]}
+
+    model.answer, model.whole, model.seconds = answer, True, 0.05
+    job = org.enrich(
+        BATCH, entities=entities("falling"), schema_id=org.schema(), models=["openai::gpt-4o", "openai::gpt-4o-mini"],
+        model_strategy="waterfall",
+    )  # fmt: skip
+    wait_for(model, 30)
+    stack.kill("worker-0")
+
+    assert org.until(job, seconds=120)["state"] == "COMPLETED"
+    asked = {(body["model"], tuple(body["tools"][0]["function"]["parameters"]["properties"])) for body in model.calls}
+    assert asked == {("gpt-4o-mini", ("founded", "slogan")), ("gpt-4o", ("slogan",))}
+    fused = org.records(job_id=job, type="fusion", page_size=100)
+    assert len(fused) == ENTITIES
+    assert all(record["structured_output"]["slogan"] == "Light" for record in fused)
+
+
 def test_the_facade_killed_during_a_stream_loses_and_repeats_no_event(
     org: Organization, stack: EmbeddedStack, model: LlmServer
 ) -> None:

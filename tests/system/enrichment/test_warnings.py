@@ -79,16 +79,6 @@ def test_an_arbiter_and_a_check_that_failed_are_warnings(
     assert warned(org, job) == [("model_refused", None)]
 
 
-def test_a_source_that_is_cut_is_a_warning(org: Organization, provider: LlmServer) -> None:
-    files = {"files": ("long.txt", b"words " * 20_000, "text/plain")}
-    made = org.call("POST", "/api/attachments", files=files)
-    attachment = made[0]["id"]
-
-    job = org.enrich(entity_data={"name": "Orion"}, schema_id=org.schema(), attachment_ids=[attachment])
-
-    assert warned(org, job) == [("SOURCE_TRUNCATED", "long.txt")]
-
-
 def test_a_schema_whose_words_no_model_gave_is_told(org: Organization, provider: LlmServer) -> None:
     provider.away = {"gpt-4o": Fault(status=400, message="no")}
     body = {"entity_samples": [{"name": "Orion", "founded": 1998}], "model": BOTH[0]}

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.batch_server import BatchLlmServer
 from tests.support.builders import Organization, organization
 from tests.support.judge import MODEL, all_asked, judge_by
 from tests.support.llm_server import LlmServer
@@ -91,6 +92,34 @@ def test_a_judge_turns_pairs_and_groups_and_can_be_taken_back(
     assert firms.groups("firms") == []
     assert firms.pairs("firms") == before
     assert firms.call("GET", f"{HERE}/judgements")["total"] == 0
+
+
+def test_a_judge_through_batches_costs_half(firms: Organization, provider: LlmServer, loopback: BatchLlmServer) -> None:
+    judge_by(provider, northern)
+    live = judge(firms)
+    pairs = firms.pairs("firms")
+    firms.call("DELETE", f"{HERE}/judgements")
+    asked = len(provider.calls)
+
+    # A stored answer would cost nothing: what is asked must differ, as a limit of pairs makes it.
+    batched = judge(firms, execution="batch", limit=len(pairs) - 1)
+
+    assert (batched["state"], batched["result"]["stoppedBecause"]) == ("COMPLETED", "limit")
+    assert len(provider.calls) == asked
+    assert [len(batch.calls) for batch in loopback.batches] == [1]
+    assert batched["awaited"] == {"submitted": 1, "answered": 1, "failed": 0, "open": 0}
+    assert batched["cost"]["usd"] == pytest.approx(live["cost"]["usd"] / 2)
+    assert batched["result"]["costUsd"] == batched["cost"]["usd"]
+    assert batched["result"]["pairsAsked"] == len(pairs) - 1
+    listed = firms.call("GET", f"{HERE}/judgements", params={"limit": 100})
+    assert {one["standing"] for one in listed["judgements"]} == {"holds"}
+
+
+def test_a_judge_through_batches_of_a_provider_without_them_is_refused(firms: Organization) -> None:
+    body = {**BODY, "model": "google::gemini-2.5-flash", "execution": "batch"}
+    answer = firms.http.post(f"{HERE}/judge", json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["detail"].startswith("execution: batch")
 
 
 def as_told(pair: Mapping[str, Any]) -> dict[str, Any]:

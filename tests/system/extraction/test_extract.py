@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.support.batch_server import BatchLlmServer
 from tests.support.builders import Organization, organization
 from tests.support.extraction import FIELDS, NOTE, SCHEMA, extracted, note_pdf, poll, scan, send, sheet_of_lines
 from tests.support.llm_server import Fault, LlmServer
@@ -386,3 +387,35 @@ def test_every_kind_of_job_is_in_the_list(org: Organization, provider: LlmServer
     assert "requestBody" not in org.call("GET", "/jobs", params={"includeBodies": False})["jobs"][0]
     for wrong in ({"status": "DONE"}, {"page": 0}, {"size": 1001}, {"size": "x"}, {"reviewStatus": "MAYBE"}):
         assert org.call("GET", "/jobs", 400, params=wrong)["detail"]
+
+
+def test_fields_and_classes_come_through_batches_at_half_the_price(
+    org: Organization, provider: LlmServer, loopback: BatchLlmServer
+) -> None:
+    says(provider, ANSWER)
+    live = extracted(org, note_pdf(), schema=SCHEMA, llm=LLM)
+
+    started = send(org, note_pdf(), schema=SCHEMA, llm=LLM, execution="batch", bypassCache=True)
+    found = poll(org, started["jobId"])
+
+    assert found["status"] == "COMPLETE", found
+    assert found["result"]["extracted"] == live["result"]["extracted"]
+    assert len(provider.calls) == 1
+    assert [len(batch.calls) for batch in loopback.batches] == [1]
+    paid = [org.job(one["jobId"])["cost"]["usd"] for one in (started, live)]
+    assert paid[0] == pytest.approx(paid[1] / 2)
+
+    says(provider, {"option": "note", "confidence": 0.75, "reasoning": "as such"})
+    options = [{"name": name, "examples": []} for name in ("note", "invoice")]
+    made = org.call("POST", "/classification", 201, json={"name": "papers", "options": options})
+    job = send(org, note_pdf(), path=f"/classification/{made['id']}/run", execution="batch")["jobId"]
+    assert org.until(job)["result"]["option"] == "note"
+    assert len(provider.calls) == 1
+    assert [len(batch.calls) for batch in loopback.batches] == [1, 1]
+
+
+def test_a_batch_whose_end_is_waited_for_is_refused(org: Organization) -> None:
+    files = {"file": ("note.pdf", note_pdf(), "application/pdf")}
+    answer = org.http.post("/extract/sync", files=files, data={"execution": "batch", "llm": LLM})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["detail"].startswith("execution: batch")

@@ -40,7 +40,16 @@ from towpath.workflows.housekeeping import RECONCILE_ID
 LLM = "openai::gpt-4o"
 ORION = {"name": "Orion"}
 # What is not part of a job, or ends one only by the way it is called.
-OUTSIDE_OF_JOBS = {"tend_groups", "find_unstarted", "sweep", "tend_index", "find_overdue", "try_first", "try_delivery"}
+OUTSIDE_OF_JOBS = {
+    "tend_groups",
+    "find_unclosed",
+    "find_unstarted",
+    "sweep",
+    "tend_index",
+    "find_overdue",
+    "try_first",
+    "try_delivery",
+}
 
 Start = Callable[[Organization, LlmServer], str]
 

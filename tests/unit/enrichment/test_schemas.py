@@ -126,14 +126,11 @@ def test_an_entity_is_checked_before_any_spend_whatever_the_case_of_its_keys() -
 
 def test_domains_become_calls_and_what_some_gave_is_kept_when_others_failed() -> None:
     content = read_content(LAMPS)
-    assert group_by_domain(content) == {
-        "general": ["name", "kind", "sites"],
-        "history": ["founded"],
-        "brand": ["slogan"],
-    }
+    # What names no domain joins one of the smallest.
+    assert group_by_domain(content) == {"history": ["name", "founded", "kind", "sites"], "brand": ["slogan"]}
     chosen = plan()
     chosen.strategy = Strategy.MULTI_EXPERTISE
-    assert [domain for domain, _ in calls_of(chosen)] == ["general", "history", "brand"]
+    assert calls_of(chosen, {"name": "ORION"}) == [("history", ["founded", "kind", "sites"]), ("brand", ["slogan"])]
     parts = [
         ExpertiseResult(key="history", name="History", success=True, result={"founded": 1998}, cost_usd=0.5),
         ExpertiseResult(
@@ -153,6 +150,11 @@ def test_auto_cuts_only_where_it_pays() -> None:
     assert choose_strategy(read_content(LAMPS), Strategy.AUTO)[0] is Strategy.SINGLE_PASS
     wide = {f"f{n}": {"type": "string", "expertise": "d" if n % 2 else "e"} for n in range(9)}
     content = read_content({"root": {"properties": wide}, "expertise_domains": {"d": {}, "e": {}}})
+    assert choose_strategy(content, Strategy.AUTO) == (
+        Strategy.EXPERT_DOMAINS, "9 values to ask for in 2 domains: one call that is told the domains",
+    )  # fmt: skip
+    wider = {f"f{n}": {"type": "string", "expertise": "d" if n % 2 else "e"} for n in range(25)}
+    content = read_content({"root": {"properties": wider}, "expertise_domains": {"d": {}, "e": {}}})
     assert choose_strategy(content, Strategy.AUTO)[0] is Strategy.MULTI_EXPERTISE
     assert choose_strategy(content, Strategy.EXPERT_DOMAINS)[0] is Strategy.EXPERT_DOMAINS
 
@@ -161,7 +163,7 @@ def test_a_prompt_tells_the_facts_the_languages_and_what_to_keep() -> None:
     prompt = enrichment_prompt(
         read_content(LAMPS), {"name": "Orion"}, domain="history", keys=["founded"], languages=["pt"], sources=["a text"]
     )
-    for part in ("Lighting maker", '{"name":"Orion"}', "History", "pt", "a text"):
+    for part in ("Lighting maker", '{"name":"Orion"}', "History", "pt = Portuguese", "a text"):
         assert part in prompt.user
     assert list(prompt.form["properties"]) == ["founded"]
 
@@ -170,8 +172,8 @@ def test_an_estimate_counts_every_call() -> None:
     wide = plan(classification_model="p::c")
     wide.strategy, wide.models = Strategy.MULTI_EXPERTISE, ["p::a", "p::b"]
     found = estimate(wide, [{"name": "x"}] * 3, lambda model, inputs, outputs: (inputs + outputs) / 1e6)
-    assert found["calls"] == 3 * (2 * 3 + 1)
-    assert {row["model"]: row["calls"] for row in found["by_model"]} == {"p::a": 9, "p::b": 9, "p::c": 3}
+    assert found["calls"] == 3 * (2 * 2 + 1)
+    assert {row["model"]: row["calls"] for row in found["by_model"]} == {"p::a": 6, "p::b": 6, "p::c": 3}
     cost = found["cost_usd"]
     assert 0 < cost["low"] < cost["expected"] < cost["high"]
 

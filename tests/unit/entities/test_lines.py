@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.entities.builders import index, prepared, sample
+from tests.support.shops import two_shops
+from tests.unit.entities.builders import PERSONS, index, persons, prepared, sample
 from towpath.entities.domain.matching import MatchModel, Sample, entity_uid, score_pairs, train, train_cold
+from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS
+from towpath.entities.domain.matching.training import COLD_LINE
 from towpath.entities.types import IndexConfig
 
 HOUSEHOLD = {
@@ -139,25 +142,21 @@ def test_a_list_without_duplicates_has_hardly_any(count: int) -> None:
     assert len(called) <= 5 * count / 1000
 
 
-def two_lists(seed: int = 11) -> tuple[list[Row], set[tuple[str, str]]]:
-    """Two shops that list the same things in other words; within each of them nothing comes twice."""
-    chance = random.Random(seed)
-    rows: list[Row] = []
-    pairs: set[tuple[str, str]] = set()
-    for number in range(300):
-        maker, name = word(chance, 2), word(chance, 4)
-        title = f"{maker} {name} {word(chance, 3)} {chance.randrange(10, 99)}"
-        rows.append({"id": f"one-{number}", "title": title, "maker": maker, "code": None})
-        if number % 4:
-            shuffled = title.split()
-            chance.shuffle(shuffled)
-            rows.append({"id": f"two-{number}", "title": " ".join(shuffled[:3]), "maker": maker, "code": None})
-            pairs.add((f"one-{number}", f"two-{number}"))
-    return rows, pairs
+@pytest.mark.parametrize("count", [60, 80, 120])
+def test_a_small_index_without_labels_raises_no_prior(count: int) -> None:
+    config = index(**PERSONS)
+    for seed in range(12):
+        for copies in (0.2, 0.4):
+            rows = persons(count, copies=copies, seed=seed)[:count]
+
+            model = train(sample(rows, config), config)
+
+            # Copies stand far above all others here: nothing says that the line is anywhere below the usual one.
+            assert model.prior_bits <= DEFAULT_LINE_BITS - COLD_LINE, (seed, copies)
 
 
 def test_clean_sources_are_inferred_from_the_form_of_the_ids() -> None:
-    rows, _ = two_lists()
+    rows, _ = two_shops()
 
     model, _ = verdicts(rows, index(**PRODUCT))
 
@@ -175,7 +174,7 @@ def test_a_split_that_means_nothing_is_no_structure() -> None:
 
 
 def test_who_overrules_the_inference_is_heard() -> None:
-    rows, _ = two_lists()
+    rows, _ = two_shops()
     config = index(**PRODUCT).model_copy(update={"infer_sources": False})
 
     assert verdicts(rows, config)[0].inferred is None

@@ -20,6 +20,7 @@ from towpath.entities.domain.matching import (
     prepare,
 )
 from towpath.entities.domain.matching.normalise import NORMALISERS, normalise_date, normalise_number, normalise_text
+from towpath.entities.domain.matching.quantities import SYMBOLS
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 ANY_JSON = st.recursive(
@@ -174,3 +175,14 @@ def test_copies_share_a_key_of_their_own() -> None:
     assert copy_key(other.values) not in one.keys.tolist()
     assert copy_key(("a", None)) == copy_key(("a",)) != copy_key((None, "a"))
     assert copy_key(("a", "b")) != copy_key(("a b",))
+
+
+def test_the_units_behind_numbers_are_those_of_stored_values() -> None:
+    # Stored values change with a re-index only: another unit here is a decision, not a side effect.
+    assert SYMBOLS == [
+        "ah", "cl", "cm", "ct", "ft", "g", "gb", "ghz", "hz", "in", "inch", "kb", "kg", "khz", "km", "kw", "l", "lb",
+        "lbs", "mah", "mb", "mg", "mhz", "ml", "mm", "mp", "oz", "pc", "pcs", "pk", "tb", "v", "w", "yd",
+    ]  # fmt: skip
+    for unit in SYMBOLS:
+        assert normalise_text(f"cable 40{unit}") == f"cable 40 {unit}"
+    assert normalise_text("cable 40m 6pack") == "cable 40m 6pack"

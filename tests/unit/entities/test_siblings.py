@@ -307,6 +307,15 @@ def test_sellers_do_not_ask_many_times_as_much_for_one_thing() -> None:
         ("廣州華麗傳媒有限公司", "广州华丽传媒", False),
         ("westmarch bearings inc", "westmarsh bearing inc", False),
         ("北京东方科技有限公司", "北京东方科技", False),
+        ("владимир чайковский", "vladimir tchaikovsky", False),
+        ("владимир чайковский", "wladimir tschaikowski", False),
+        ("владимир чайковский", "vladimir rostropovich", True),
+        ("владимир чайковский", "владимир ростропович", True),
+        ("γιωργοσ παπαδοπουλοσ", "giorgos papadopoulos", False),
+        ("γιωργοσ παπαδοπουλοσ", "giorgos venizelos", True),
+        ("東 京 電 力", "tokyo denryoku", False),
+        ("محمد علي", "muhammad ali", False),
+        ("насос 42", "nasos 43", True),
     ],
 )
 def test_titles_of_two_things(first: str, second: str, expected: bool) -> None:
@@ -323,6 +332,9 @@ def test_titles_of_two_things(first: str, second: str, expected: bool) -> None:
         ("o", "odette", False),
         ("katherine", "kathrine", False),
         ("ольга", "olga", False),
+        ("ольга", "pyotr", True),
+        ("евгений", "jewgeni", False),
+        ("محمد", "muhammad", False),
     ],
 )
 def test_names_of_two_people(first: str, second: str, expected: bool) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from tests.support.siblings import FIELDS, households
-from tests.unit.entities.builders import index, prepared, sample
+from tests.unit.entities.builders import PERSONS, index, persons, prepared, sample
 from towpath.entities.domain.matching import (
     LabelledPair,
     MatchModel,
     Values,
     default_model,
     score_pairs,
+    train,
     tune,
 )
 from towpath.entities.domain.matching.quality import BIN_EDGES
@@ -109,6 +110,33 @@ def test_more_labels_do_not_make_it_worse() -> None:
         reached.append(made.f1(model))
 
     assert min(reached[1:]) > 0.95, reached
+
+
+@pytest.mark.parametrize(("same", "different"), [(4, 4), (7, 1), (1, 7)])
+def test_labels_that_say_what_the_model_says_leave_the_prior_where_it_is(same: int, different: int) -> None:
+    config = index(**PERSONS)
+    rows = persons(80, copies=0.4, seed=3)
+    model = train(sample(rows, config), config)
+    values: dict[int, list[Values]] = {}
+    for row, entity in zip(rows, prepared(rows, config), strict=True):
+        values.setdefault(row["person"], []).append(entity.values)
+    twice = [LabelledPair(both[0], both[1], True) for both in values.values() if len(both) == 2]
+    strangers = [LabelledPair(values[at][0], values[at + 1][0], False) for at in range(0, 20, 2)]
+
+    tuned, report = tune(model, [*twice[:same], *strangers[:different]], config)
+
+    assert report.before.f1 == 1.0
+    assert tuned.prior_bits == pytest.approx(model.prior_bits, abs=0.25)
+
+
+def test_fewer_labels_than_can_be_learnt_from_change_nothing() -> None:
+    data = make(1)
+    places = [*np.flatnonzero(data.truth)[:2].tolist(), *np.flatnonzero(~data.truth)[:3].tolist()]
+    model = default_model(CONFIG)
+
+    tuned, report = tune(model, data.labelled(places), CONFIG)
+
+    assert (tuned, report.applied) == (model, False)
 
 
 def test_the_prior_stays_where_scoring_heeds_it() -> None:

@@ -68,7 +68,7 @@ def test_auto_is_batch_where_the_deadline_leaves_a_day_and_an_hour(
     requested: Execution, model: str, hours: float | None, chosen: Execution
 ) -> None:
     deadline = None if hours is None else NOW + timedelta(hours=hours)
-    assert choose_execution(CATALOG, requested, [GPT, model], deadline, NOW)[0] is chosen
+    assert choose_execution(CATALOG, requested, [GPT, model], deadline, NOW).execution is chosen
 
 
 def test_a_batch_of_a_provider_that_has_none_is_refused() -> None:

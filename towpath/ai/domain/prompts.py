@@ -86,9 +86,12 @@ def build_action_prompt(
     parts += [
         f"Attached file:\n{enclose_in_marks(cut_with_note(text, ATTACHED_CHARACTERS, 'file'))}" for text in attached
     ]
-    parts.append(f"Question: {escape_marks(question)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
+    # Each iteration repeats this, and providers cache it.
+    stable = "".join(f"{part}\n\n" for part in parts if part)
+    parts = [f"Question: {escape_marks(question)}" + (f" (attempt {attempt})" if attempt > 1 else "")]
     parts += [_describe_action(action) for action in actions]
-    return Prompt(system=SYSTEM, user="\n\n".join(part for part in parts if part), form=form, images=list(images))
+    user = stable + "\n\n".join(part for part in parts if part)
+    return Prompt(system=SYSTEM, user=user, stable=len(stable), shared=True, form=form, images=list(images))
 
 
 def build_constrained_prompt(

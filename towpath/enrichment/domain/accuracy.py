@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import Any
 
 from towpath.core.errors import BadInputError
-from towpath.enrichment.domain.content import Content, find_flagged, resolve, resolve_properties, value_of
+from towpath.enrichment.domain.content import Content, dotted, resolve, resolve_properties
 from towpath.enrichment.domain.fusion import normalise
+from towpath.enrichment.domain.known import find_known
 
 Properties = Mapping[str, Mapping[str, Any]]
 
@@ -84,13 +85,8 @@ def _nested(spec: Mapping[str, Any]) -> Properties | None:
 
 def paths_to_confirm(content: Content, entity: Mapping[str, Any]) -> list[str]:
     """Return the fields that were asked of a model, as opposed to those that came with the entity."""
-    provided = {
-        name
-        for flag in ("identifying", "preserve")
-        for name in find_flagged(content, flag)
-        if value_of(entity, name) is not None
-    }
-    return [path for path in leaf_paths(content) if path.partition(".")[0] not in provided]
+    provided = tuple(f"{dotted(path)}." for path in find_known(content, entity))
+    return [path for path in leaf_paths(content) if not f"{path}.".startswith(provided)]
 
 
 @dataclass(slots=True)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from towpath.core.errors import BadInputError
+from towpath.core.json_values import write_json
+from towpath.core.texts import shorten
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.forms import make_closed_object
-from towpath.enrichment.domain.prompts import FIELD_TOKENS, MAX_TOKENS, MIN_TOKENS
+from towpath.enrichment.domain.prompts import FIELD_TOKENS, MAX_TOKENS, MIN_TOKENS, language_name
 from towpath.enrichment.domain.schema import MAX_PROPERTIES
 from towpath.llm.types import Prompt
 
@@ -144,10 +146,12 @@ def wording_prompt(
         }
     )
     besides = f"\n{instructions}" if instructions else ""
-    examples = "\n".join(str(dict(sample))[:600] for sample, _ in zip(samples, range(3), strict=False))
+    examples = [shorten(write_json(sample).decode(), 600) for sample, _ in zip(samples, range(3), strict=False)]
+    records = "".join(f"{example}\n" for example in ["Records:", *examples]) if examples else ""
+    words = f"Describe the type and each field. Language of the texts: {language_name(language)}."
     return Prompt(
         system="You write short, plain descriptions of the fields of a record.",
-        user=f"Records:\n{examples}\nDescribe the type and each field. Language of the texts: {language}.{besides}",
+        user=f"{records}{words}{besides}",
         form=form,
         most_tokens=min(MAX_TOKENS, MIN_TOKENS + FIELD_TOKENS * len(names)),
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from towpath.core.json_values import write_json
-from towpath.enrichment.domain.content import Content, resolve, resolve_properties
+from towpath.enrichment.domain.content import Content, Path, dotted, resolve, resolve_properties
 from towpath.enrichment.types import Conflict, ConflictReport, FieldSource, Fusion
 
 DECIMALS = 6
@@ -22,7 +22,11 @@ Values = dict[str, Any]
 
 
 def fuse(
-    content: Content, results: Mapping[str, Mapping[str, Any]], prices: Mapping[str, float] | None = None
+    content: Content,
+    results: Mapping[str, Mapping[str, Any]],
+    prices: Mapping[str, float] | None = None,
+    *,
+    known: Mapping[Path, Any] | None = None,
 ) -> Fusion:
     """Fuse results of several models over one schema.
 
@@ -30,10 +34,11 @@ def fuse(
         content: The schema.
         results: Each model's result.
         prices: What each model costs; a tie that stays goes to the dearer one.
+        known: Values that came with the entity, by path: where all results have them, no model gave them.
     """
     price_of = prices or {}
     ranking = sorted(results, key=lambda model: (-price_of.get(model, 0.0), model))
-    fuser = _Fuser(content)
+    fuser = _Fuser(content, known={dotted(path): value for path, value in (known or {}).items()})
     merged = fuser.fuse_object(resolve_properties(content), {model: results[model] for model in ranking}, "")
     extra = {name for result in results.values() for name in result} - set(resolve_properties(content))
     report = ConflictReport(
@@ -60,14 +65,15 @@ def arbitrate(fused: Fusion, decisions: Mapping[str, str], *, model: str) -> Fus
         conflict = by_path.get(path)
         if conflict is None or winner not in conflict.values_by_model:
             continue
-        _set_at_path(arbitrated.merged, path.split("."), conflict.values_by_model[winner])
+        set_at_path(arbitrated.merged, path.split("."), trim_texts(conflict.values_by_model[winner]))
         for source in arbitrated.provenance:
             if source.path == path:
                 source.models, source.rule = [winner], "arbitrated"
     return arbitrated
 
 
-def _set_at_path(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
+def set_at_path(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Put a value into an object within objects, where they are there."""
     for name in path[:-1]:
         nested = target.get(name)
         if not isinstance(nested, dict):
@@ -98,6 +104,7 @@ def _normal(value: Any) -> Any:
 @dataclass(slots=True)
 class _Fuser:
     content: Content
+    known: dict[str, Any] = field(default_factory=dict)
     total: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
     sources: list[FieldSource] = field(default_factory=list)
@@ -122,12 +129,15 @@ class _Fuser:
         if not values:
             self.sources.append(FieldSource(path=path, models=[], rule="unknown"))
             return None
-        agreed = len({normalise(value) for value in values.values()}) == 1
-        if agreed:
+        different = {normalise(value) for value in values.values()}
+        if path in self.known and different == {normalise(self.known[path])}:
+            self.sources.append(FieldSource(path=path, models=[], rule="given"))
+            return self.known[path]
+        if len(different) == 1:
             rule = "agreed" if len(values) > 1 else "only"
             self.sources.append(FieldSource(path=path, models=list(values), rule=rule))
-            return next(iter(values.values()))
-        return self.decide_conflict(spec, values, path)
+            return trim_texts(next(iter(values.values())))
+        return trim_texts(self.decide_conflict(spec, values, path))
 
     def decide_conflict(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
         kind: Literal["scalar", "array", "multilingual"] = "scalar"
@@ -175,6 +185,17 @@ class _Fuser:
             return next(iter(group.values()))
         # What happens inside an item belongs to the array's own conflict.
         return _Fuser(self.content).fuse_object(nested, group, "")
+
+
+def trim_texts(value: Any) -> Any:
+    """Return a value without blanks around its texts: they are not compared, and so are nobody's choice."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return [trim_texts(each) for each in value]
+    if isinstance(value, dict):
+        return {name: trim_texts(each) for name, each in value.items()}
+    return value
 
 
 def _scalar(spec: Mapping[str, Any], values: Values) -> tuple[Any, str]:

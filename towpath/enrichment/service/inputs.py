@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from towpath.enrichment.cache_lead import CacheLead
+from towpath.enrichment.domain.sources import ShownSources
 from towpath.enrichment.types import Plan
 from towpath.jobs.types import JobRef
 from towpath.llm.types import ImagePart
@@ -18,11 +20,13 @@ MAX_IDLE_CHARACTERS = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class JobInputs:
-    """What a job's start has fixed: its plan, and its source files as they are shown to models."""
+    """What a job's start has fixed, and what its steps share: sources as models are shown them, turns of calls."""
 
     plan: Plan
     texts: list[str]
     images: list[ImagePart]
+    shown: dict[str, ShownSources] = field(default_factory=dict)
+    lead: CacheLead = field(default_factory=CacheLead)
 
     @property
     def characters(self) -> int:

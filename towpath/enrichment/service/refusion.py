@@ -12,7 +12,7 @@ from towpath.enrichment.pipeline import emit
 from towpath.enrichment.records import fusion_record, merged_result
 from towpath.enrichment.store.records import load_job_records, write_records
 from towpath.enrichment.store.tables import RecordRow
-from towpath.enrichment.types import LlmEvent, Plan
+from towpath.enrichment.types import LlmEvent, ModelStrategy, Plan
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
@@ -70,6 +70,7 @@ async def fuse_anew(
         arbiter=plan.arbitration_model,
         item=row.entity_index,
         bypass=plan.bypass_cache,
+        in_order_of_price=plan.model_strategy is ModelStrategy.WATERFALL,
     )
     record = record_id(row.job_id, row.entity_index, "fusion")
     milliseconds = int((time.monotonic() - started) * 1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -11,9 +12,8 @@ import numpy as np
 from towpath.core.errors import AnswerAwaitedError, CostLimitError, ErrorCode, JobFaultError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
-from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
-from towpath.enrichment.domain.prompts import note_of, source_share
+from towpath.enrichment.domain.prompts import note_of
 from towpath.enrichment.expertise_calls import EnrichmentContext
 from towpath.enrichment.params import EnrichmentParams, TypeCheckParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
@@ -27,8 +27,8 @@ from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import JobRef, JobWarning, NewEvent, PageTask
+from towpath.llm.batches.choice import tell_execution
 from towpath.llm.batches.collecting import collecting
-from towpath.llm.batches.types import Execution
 from towpath.llm.gateway import LlmGateway
 
 CREDITS = "insufficient_credits"
@@ -57,12 +57,20 @@ class EnrichmentRuns:
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
             pages = await plan_pages(connection, ref.job_id, retake=retake)
         async with self._inputs.lend(ref) as inputs:
-            if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
+            context = self._context(ref, inputs)
+            cut = [
+                JobWarning(code=ErrorCode.SOURCE_TRUNCATED, message=message, item=name)
+                for model in inputs.plan.models
+                for name, message in context.sources_for(model).warnings
+            ]
+            if cut:
                 async with self._database.transaction() as connection:
                     await add_warnings(connection, ref, cut)
+            choice = inputs.plan.execution
+            async with self._database.transaction() as connection:
+                await tell_execution(connection, ref, choice)
             await emit(self._writer, ref, _opening(inputs.plan))
-            is_batch = inputs.plan.execution is Execution.BATCH
-        return EnrichmentPlan(pages=pages, batch=self._llm_gateway.batch_plan if is_batch else None)
+        return EnrichmentPlan(pages=pages, batch=self._llm_gateway.batch_plan if choice.is_batch else None)
 
     async def check_type(self, ref: JobRef, *, attempt: int) -> HoldCheck:
         """Check whether the one entity is what the schema is for; `hold` asks for a person's decision.
@@ -99,18 +107,7 @@ class EnrichmentRuns:
             type_check = TypeCheckParams.model_validate(await load_type_check(connection, ref))
             total = await job_store.load_total(connection, ref)
         async with self._inputs.lend(ref) as inputs:
-            context = EnrichmentContext(
-                self._database,
-                self._writer,
-                self._llm_gateway,
-                ref,
-                inputs.plan,
-                inputs.texts,
-                inputs.images,
-                total,
-                _note_of(type_check),
-                attempt,
-            )
+            context = replace(self._context(ref, inputs), total=total, note=_note_of(type_check), attempt=attempt)
             waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
             entities = [_entity_of(context, page, place) for place in waiting]
             # Those whose answers come with a batch stay as they are: the workflow runs the page again.
@@ -149,8 +146,24 @@ class EnrichmentRuns:
                 self._reserved.pop(job_id, None)
 
     def _expected_cost(self, context: EnrichmentContext, entity: EntityEnrichment) -> float:
-        expected = estimate(context.plan, [entity.entity], self._llm_gateway.catalog.price)
+        sources = {model: context.sources_for(model).tokens for model in context.plan.models}
+        expected = estimate(
+            context.plan, [entity.entity], self._llm_gateway.catalog.price, sources=sources, images=len(context.images)
+        )
         return float(expected["cost_usd"]["expected"])
+
+    def _context(self, ref: JobRef, inputs: JobInputs) -> EnrichmentContext:
+        return EnrichmentContext(
+            self._database,
+            self._writer,
+            self._llm_gateway,
+            ref,
+            inputs.plan,
+            inputs.texts,
+            inputs.images,
+            shown=inputs.shown,
+            lead=inputs.lead,
+        )
 
     async def _load_inputs(self, ref: JobRef) -> JobInputs:
         async with self._database.transaction() as connection:
@@ -192,13 +205,6 @@ def _opening(plan: Plan) -> list[NewEvent]:
     if plan.auto_selected:
         chosen = {"model": plan.models[0], "task_type": "enrichment", "pinned": False}
         events.append(NewEvent(type=LlmEvent.MODEL_AUTO_SELECTED, key="auto", data=chosen))
-    if plan.requested_execution is not Execution.LIVE:
-        execution = {
-            "requested": plan.requested_execution,
-            "execution": plan.execution,
-            "reason": plan.execution_reason,
-        }
-        events.append(NewEvent(type=LlmEvent.EXECUTION_SELECTED, key="execution", data=execution))
     strategy = {"requested": plan.requested, "strategy": plan.strategy, "reason": plan.strategy_reason}
     events.append(NewEvent(type=LlmEvent.STRATEGY_SELECTED, key="strategy", data=strategy))
     return [

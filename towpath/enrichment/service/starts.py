@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from towpath.accounts.types import Principal
 from towpath.core.checks import Checks
-from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, PaymentRequiredError, TooLargeError
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.core.languages import LANGUAGES
 from towpath.db.engine import Connection, Database
@@ -28,13 +29,11 @@ from towpath.enrichment.bodies import (
 )
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
-from towpath.enrichment.domain.estimate import estimate
-from towpath.enrichment.domain.prompts import enrichment_prompt
-from towpath.enrichment.domain.runs import call_key, calls_of, choose_strategy
+from towpath.enrichment.domain.runs import calls_to_repeat, choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
-from towpath.enrichment.expertise_calls import least_room
 from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.records import result_of
+from towpath.enrichment.service.pricing import check_cap, estimate_with_sources, load_sources, models_of
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.store.tables import RecordRow
@@ -42,10 +41,12 @@ from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
     FUSION_MERGE,
+    MODEL_STRATEGIES,
     SCHEMA_EDIT,
     SCHEMA_GENERATION,
     SINGLE_ENRICHMENT,
     STRATEGIES,
+    ModelStrategy,
     Plan,
     Strategy,
 )
@@ -58,7 +59,6 @@ from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
 from towpath.llm.batches.choice import choose_execution
 from towpath.llm.batches.types import Execution
-from towpath.llm.bounds import max_price
 from towpath.llm.store.attachments import assert_attachments
 
 DEFAULT_MODEL_TASKS = ("enrichment", "schema_generation", "sample_generation")
@@ -118,7 +118,7 @@ async def draft_single(parts: EnrichmentParts, organization: str, body: SingleBo
     if body.execution is Execution.BATCH:
         raise BadInputError("execution: batch is for many entities; one is asked live", field="execution")
     plan = await make_plan(parts, organization, body, origin=origin, single=True)
-    return _draft(parts, plan, [(0, body.entity_data)])
+    return await _draft(parts, organization, plan, [(0, body.entity_data)])
 
 
 async def draft_batch(
@@ -139,12 +139,12 @@ async def draft_batch(
     plan = await make_plan(parts, organization, body, origin=origin, single=False, deadline=deadline)
     selected = body.selected_indices
     places = range(len(body.entities)) if selected is None else sorted(set(selected))
-    return _draft(parts, plan, [(place, body.entities[place]) for place in places])
+    return await _draft(parts, organization, plan, [(place, body.entities[place]) for place in places])
 
 
-def _draft(parts: EnrichmentParts, plan: Plan, entities: Entities) -> JobDraft:
+async def _draft(parts: EnrichmentParts, organization: str, plan: Plan, entities: Entities) -> JobDraft:
     check_entities(plan, entities)
-    check_cap(parts.catalog, plan, entities)
+    await check_cap(parts, organization, plan, entities)
     name = plan.content["root"].get("name", "")
     params = {
         "schema": str(plan.schema_id or name),
@@ -185,12 +185,12 @@ async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody
         arbitration_model=made_by and made_by.arbitration_model,
         strict=made_by is not None and made_by.strict,
         response_schema=made_by is None or made_by.response_schema,
+        model_strategy=ModelStrategy.PARALLEL if made_by is None else made_by.model_strategy,
         origin=record.origin,
         single=True,
     )
     check_entities(plan, [(0, body.entity_data)])
-    answered = {part.key for part in result_of(record).expertises if part.success}
-    if answered.issuperset(call_key(domain) for domain, _ in calls_of(plan)):
+    if not calls_to_repeat(plan, body.entity_data, result_of(record).expertises):
         raise BadInputError(
             "record_id: none of the record's domains has failed",
             code=ErrorCode.NO_FAILED_EXPERTISES,
@@ -330,6 +330,7 @@ def list_options(catalog: Catalog, caller: Principal, *, key_name: str | None) -
         "models": sorted(models, key=lambda info: (not info["is_available"], info["key"])),
         "languages": LANGUAGES,
         "strategies": [{"name": name, "description": text} for name, text in STRATEGIES.items()],
+        "model_strategies": [{"name": name, "description": text} for name, text in MODEL_STRATEGIES.items()],
         "default_models": dict.fromkeys(DEFAULT_MODEL_TASKS, default),
         "profile_limits": PROFILE_LIMITS,
         "organization_name": caller.organization,
@@ -350,7 +351,16 @@ async def estimate_start(parts: EnrichmentParts, organization: str, body: Estima
     if body.selected_indices is not None and body.entities is not None:
         selected = set(body.selected_indices)
         entities = [entity for place, entity in enumerate(entities) if place in selected]
-    return estimate(plan, entities, parts.catalog.price)
+    shown, images = await load_sources(parts, organization, plan)
+    warnings = [
+        {"code": ErrorCode.SOURCE_TRUNCATED, "message": message, "item": name}
+        for sources in shown.values()
+        for name, message in sources.warnings
+    ]
+    catalog = parts.catalog
+    has_batches = all(catalog.has_batches(model) for model in models_of(plan))
+    batch_price = partial(catalog.price, batch=True) if has_batches else None
+    return {**estimate_with_sources(catalog, plan, entities, shown, images, batch_price), "warnings": warnings}
 
 
 async def find_content(
@@ -400,12 +410,13 @@ async def make_plan(
     await assert_attachments(parts.database, organization, body.attachment_ids)
     strategy, reason = choose_strategy(content, body.strategy)
     used = [*models, *filter(None, (body.arbitration_model, body.classification_model))]
-    execution, execution_reason = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
+    execution = choose_execution(parts.catalog, body.execution, used, deadline, utc_now())
     return Plan(
         content=content,
         schema_id=body.schema_id,
         schema_version=version,
         models=models,
+        model_strategy=body.model_strategy,
         auto_selected=chosen,
         requested=body.strategy,
         strategy=strategy,
@@ -420,9 +431,7 @@ async def make_plan(
         max_cost_usd=body.max_cost_usd,
         origin=origin,
         single=single,
-        requested_execution=body.execution,
         execution=execution,
-        execution_reason=execution_reason,
     )
 
 
@@ -453,26 +462,3 @@ def check_entities(plan: Plan, entities: Entities) -> None:
     """
     for index, entity in entities:
         check_entity(plan.content, entity, "entity_data" if plan.single else f"entities[{index}]")
-
-
-def check_cap(catalog: Catalog, plan: Plan, entities: Entities) -> None:
-    """Refuse a cap that not even one entity fits under.
-
-    Raises:
-        PaymentRequiredError: It costs more.
-    """
-    if plan.max_cost_usd is None:
-        return
-    _, first = entities[0]
-    expected = estimate(plan, [first], catalog.price)["cost_usd"]["expected"]
-    if expected > plan.max_cost_usd:
-        raise PaymentRequiredError(
-            f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
-        )
-    domain, keys = calls_of(plan)[0]
-    prompt = enrichment_prompt(plan.content, first, domain=domain, keys=keys, languages=plan.languages)
-    needed = min(max_price(catalog, model, prompt, least_room(prompt)) for model in plan.models)
-    if needed > plan.max_cost_usd:
-        raise PaymentRequiredError(
-            f"max_cost_usd is {plan.max_cost_usd:.6f}, but the first request alone can take {needed:.6f} US dollars"
-        )

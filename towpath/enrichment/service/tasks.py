@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.drafts import MAX_WORDED, apply_wording, draft_schema, wording_prompt
 from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
-from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, record_id
+from towpath.enrichment.domain.runs import assemble_result, calls_to_repeat, record_id
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, cost_members
 from towpath.enrichment.fusion_calls import fuse_results
@@ -143,28 +144,31 @@ class LlmTasks:
         texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
         context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan, texts, images)
         known = result_of(row).expertises
-        parts_by_key = {part.key: part for part in known if part.success}
+        # A domain may stand here twice: what it had, and what it is asked for now.
+        parts = [part for part in known if part.success]
         # What was paid for an answer of no use stays paid when the domain is asked once more.
         failed = {part.key: part for part in known if not part.success}
-        calls = calls_of(plan)
-        todo = [call for call in calls if call_key(call[0]) not in parts_by_key]
+        todo = calls_to_repeat(plan, entity, known)
+        total = len(parts) + len(todo)
         started = time.monotonic()
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
-        for domain, keys in todo:
-            part = await ask_domain(context, entity, model, domain, keys)
-            parts_by_key[part.key] = _add_costs(part, failed.get(part.key))
+        for call in todo:
+            part = await ask_domain(context, entity, model, call, beside=todo)
+            earlier = [failed.pop(part.key)] if part.key in failed else []
+            if call is todo[-1]:
+                earlier += failed.values()
+            parts.append(_add_costs(part, earlier))
             data = {
                 "model": model,
                 "expertise_key": part.key,
                 "expertise_name": part.name,
                 "expertise_result": part.result,
-                "completed_expertises": len(parts_by_key),
-                "total_expertises": len(calls),
+                "completed_expertises": len(parts),
+                "total_expertises": total,
                 "success": part.success,
                 **call_usage(part),
             }
             await self._emit(ref, LlmEvent.EXPERTISE_COMPLETED, part.key, data)
-        parts = [parts_by_key[call_key(domain)] for domain, _ in calls]
         milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
         result = assemble_result(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
         complete_record(row, result)
@@ -282,14 +286,13 @@ def results_by_name(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
     return results
 
 
-def _add_costs(part: ExpertiseResult, earlier: ExpertiseResult | None) -> ExpertiseResult:
-    """Return a call with what an earlier one for the same domain was paid as well."""
-    if earlier is None:
-        return part
+def _add_costs(part: ExpertiseResult, earlier: Sequence[ExpertiseResult]) -> ExpertiseResult:
+    """Return a call with what earlier ones for the same fields were paid as well."""
+    calls = [part, *earlier]
     cost = {
-        "cost_usd": part.cost_usd + earlier.cost_usd,
-        "input_tokens": part.input_tokens + earlier.input_tokens,
-        "output_tokens": part.output_tokens + earlier.output_tokens,
+        "cost_usd": sum(call.cost_usd for call in calls),
+        "input_tokens": sum(call.input_tokens for call in calls),
+        "output_tokens": sum(call.output_tokens for call in calls),
     }
     return part.model_copy(update=cost)
 

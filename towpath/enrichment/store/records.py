@@ -20,7 +20,15 @@ from towpath.enrichment.types import LLM_KINDS, RecordFilter, SortBy
 from towpath.llm.store.ledger import sum_kinds
 
 JSON_COLUMNS = frozenset(
-    {"schema_content", "structured_output", "entity_input_data", "expertises", "validation_errors", "fusion"}
+    {
+        "schema_content",
+        "structured_output",
+        "entity_input_data",
+        "expertises",
+        "validation_errors",
+        "validation_warnings",
+        "fusion",
+    }
 )
 COLUMNS = [name for name in RecordRow.model_fields if name not in {"created_at", "deleted_at"}]
 EXPORT_ROWS = 200

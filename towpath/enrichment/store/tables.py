@@ -79,6 +79,7 @@ class RecordRow(SQLModel, table=True):
     prompt_version: str | None = Field(default=None, sa_column=column(Text, nullable=True))
     expertises: list[Any] = Field(default_factory=list, sa_column=column(JSON, default="'[]'::json"))
     validation_errors: list[Any] = Field(default_factory=list, sa_column=column(JSON, default="'[]'::json"))
+    validation_warnings: list[Any] = Field(default_factory=list, sa_column=column(JSON, default="'[]'::json"))
     fusion: dict[str, Any] | None = Field(default=None, sa_column=column(JSON, nullable=True))
     fusion_sources: list[UUID] | None = Field(default=None, sa_column=column(ARRAY(Uuid), nullable=True))
     error_code: str | None = Field(default=None, sa_column=column(Text, nullable=True))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,13 @@ Entity = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An entity ready to be stored; `digest` tells whether its content has changed."""
+    """An entity ready to be stored.
+
+    Attributes:
+        digest: Tells whether its content has changed.
+        source: Where it comes from, as far as it says so itself.
+        batch: The number of the batch that brings it; None: it comes alone.
+    """
 
     uid: int
     id_json: str
@@ -34,6 +41,7 @@ class Draft:
     values: tuple[str | None, ...]
     source: str | None
     keys: npt.NDArray[np.int64]
+    batch: int | None = None
 
 
 def parse_entity(raw: bytes, where: str = "", *, offset: int = 0) -> Entity:
@@ -78,7 +86,12 @@ def _is_beyond(identity: int | str) -> bool:
     return isinstance(identity, int) and not -(1 << 63) <= identity < 1 << 64
 
 
-def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "") -> Draft:
+def number_batch(job_id: UUID) -> int:
+    """Return the number that a batch has for its entities: the end of its job's id, in 31 bits."""
+    return job_id.int & 0x7FFF_FFFF
+
+
+def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "", *, batch: int | None = None) -> Draft:
     """Normalise a checked entity for an index.
 
     Raises:
@@ -95,16 +108,16 @@ def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "")
         raise BadInputError(
             f"{where or 'the entity'} has no value in any indexed field ({names})", code=ErrorCode.NO_INDEXED_VALUE
         ) from error
-    return _draft(entity, raw, prepared)
+    return _draft(entity, raw, prepared, batch)
 
 
-def bare_draft(entity: Entity, raw: bytes, config: IndexConfig) -> Draft:
+def bare_draft(entity: Entity, raw: bytes, config: IndexConfig, *, batch: int | None = None) -> Draft:
     """Draft an entity that a changed index can no longer match: stored as it is, with no value and no key."""
     nothing = PreparedEntity(values=(None,) * len(config.fields), source=None, keys=np.empty(0, dtype=np.int64))
-    return _draft(entity, raw, nothing)
+    return _draft(entity, raw, nothing, batch)
 
 
-def _draft(entity: Entity, raw: bytes, prepared: PreparedEntity) -> Draft:
+def _draft(entity: Entity, raw: bytes, prepared: PreparedEntity, batch: int | None) -> Draft:
     sku = entity.get("sku")
     return Draft(
         uid=entity_uid(entity["id"]),
@@ -115,6 +128,7 @@ def _draft(entity: Entity, raw: bytes, prepared: PreparedEntity) -> Draft:
         values=prepared.values,
         source=prepared.source,
         keys=prepared.keys,
+        batch=batch,
     )
 
 

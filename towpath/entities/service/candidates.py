@@ -203,7 +203,8 @@ class CandidateCache:
         Returns:
             None: Postgres is to be asked, by `find_candidates`.
         """
-        key = (index.index_no, f"{ref.workflow_id}:{index.has_clean_sources}")
+        told_apart = f"{index.split.by}:{index.split.id_bound}" if index.split else str(index.config.clean_sources)
+        key = (index.index_no, f"{ref.workflow_id}:{told_apart}")
         if self._held is not None and self._held[0] == key:
             return self._held[1]
         too_few = queries * LOAD_ENTITIES_A_QUERY < index.entities

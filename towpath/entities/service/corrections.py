@@ -19,13 +19,12 @@ from towpath.entities.group_types import (
     MergeBody,
     SplitBody,
 )
-from towpath.entities.service.deciding import decide_near
+from towpath.entities.service.deciding import decide_or_mark
 from towpath.entities.service.labelling import pair_labels
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import groups as group_store
 from towpath.entities.store import labels as label_store
-from towpath.entities.store.generations import find_building
 from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.labels import Correction, StoredLabel
 from towpath.entities.store.locks import lock_single_writes
@@ -302,12 +301,7 @@ class CorrectionService:
         """Decide whom labels have to do with, in this generation and in the one that is being built."""
         uids = sorted({uid for label in labels for uid in (label.left_uid, label.right_uid)})
         model = await self._models.get(connection, index)
-        waits = wait or len(labels) <= MAX_AT_ONCE
-        if not await decide_near(connection, index, model, uids, reason, wait=waits):
-            await group_store.mark_entities(connection, index.index_no, uids)
-        building = await find_building(connection, index.organization, index.name)
-        if building is not None:
-            await group_store.mark_entities(connection, building.index_no, uids)
+        await decide_or_mark(connection, index, model, uids, reason, wait=wait or len(labels) <= MAX_AT_ONCE)
 
     async def _count(self, connection: Connection, index: Index, added: int) -> LabelCounts:
         stored = await label_store.read_labels(connection, index.organization, index.name)

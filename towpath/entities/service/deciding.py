@@ -39,10 +39,12 @@ from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.labelling import add_missing_pairs, read_constrained, read_constraints
 from towpath.entities.service.matching import score_candidates
 from towpath.entities.service.naming import Reason, save_named_groups
+from towpath.entities.store.generations import find_building
 from towpath.entities.store.groups import (
     GoneMember,
     Marks,
     drop_added,
+    mark_entities,
     read_groups,
     read_members,
     save_judgements,
@@ -59,6 +61,7 @@ from towpath.entities.store.pairs import (
     save_verdicts,
     write_pairs,
 )
+from towpath.entities.store.sources import source_expression
 from towpath.entities.types import Basis
 
 Int64s = npt.NDArray[np.int64]
@@ -120,6 +123,34 @@ async def decide_near(
     marks = Marks(sorted({*uids, *marks.uids}), marks.gone)
     await _decide_from(connection, index, model, marks, reason, max_closed=MAX_CLOSED_GROUP_AT_ONCE)
     return True
+
+
+async def decide_or_mark(
+    connection: Connection,
+    index: Index,
+    model: MatchModel | None,
+    uids: Sequence[int],
+    reason: Reason,
+    *,
+    wait: bool = True,
+) -> None:
+    """Let verdicts and groups follow what was said of some entities, in this generation and the one being built.
+
+    Args:
+        connection: In the transaction that says so.
+        index: The generation that answers.
+        model: Its model; None: nothing is decided now, and the marks stay for whoever decides next.
+        uids: The entities.
+        reason: Why.
+        wait: Whether to wait for somebody else who decides, rather than to leave it to him.
+    """
+    if not uids:
+        return
+    if model is None or not await decide_near(connection, index, model, uids, reason, wait=wait):
+        await mark_entities(connection, index.index_no, uids)
+    building = await find_building(connection, index.organization, index.name)
+    if building is not None:
+        await mark_entities(connection, building.index_no, uids)
 
 
 async def decide_marked(
@@ -263,7 +294,9 @@ async def _store_closed(connection: Connection, index: Index, fresh: ScoredPairs
 async def _read_scope(connection: Connection, index: Index, model: MatchModel, marks: Marks) -> _Scope:
     seeds = set(marks.uids)
     while True:
-        graph = await read_components(connection, index.index_no, sorted(seeds), entities=index.entities)
+        graph = await read_components(
+            connection, index.index_no, sorted(seeds), entities=index.entities, source=source_expression(index)
+        )
         constraints, missing = await read_constraints(connection, index, graph.uids)
         if missing:
             # Whoever is linked by a label belongs to the component as well as who is linked by a candidate pair.

@@ -13,7 +13,7 @@ import numpy as np
 
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.parsing import Draft, Entity, make_draft, read_checked_entity
+from towpath.entities.domain.parsing import Draft, Entity, make_draft, number_batch, read_checked_entity
 from towpath.entities.group_types import Cause
 from towpath.entities.params import BatchParams
 from towpath.entities.service import training
@@ -92,7 +92,7 @@ class BatchIndexing:
         async with self._database.transaction() as connection:
             index = await self._live(connection, task.ref)
             page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-        prepared = await asyncio.to_thread(_prepare, page, index.config)
+        prepared = await asyncio.to_thread(_prepare, page, index.config, number_batch(task.ref.job_id))
         async with self._database.transaction() as connection:
             return await self._store_page(connection, task, index, prepared)
 
@@ -237,7 +237,7 @@ async def _report_trained(connection: Connection, ref: JobRef, key: str, report:
     await job_store.append_event(connection, ref.job_id, EventType.PROGRESS, data, key=key)
 
 
-def _prepare(page: Page, config: IndexConfig) -> PreparedPage:
+def _prepare(page: Page, config: IndexConfig, batch: int) -> PreparedPage:
     prepared = PreparedPage(drafts={}, failures=[])
     for place in np.flatnonzero(page.outcomes == Outcome.WAITING).tolist():
         raw = page.lines[place]
@@ -246,7 +246,7 @@ def _prepare(page: Page, config: IndexConfig) -> PreparedPage:
         entity: Entity = {}
         try:
             entity = read_checked_entity(raw)
-            prepared.drafts[place] = make_draft(entity, raw, config, where)
+            prepared.drafts[place] = make_draft(entity, raw, config, where, batch=batch)
         except BadInputError as error:
             prepared.failures.append(_failure(index, entity, error.code, error.detail))
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import uuid4
 
 from towpath.accounts.types import Principal
@@ -21,21 +22,22 @@ from towpath.entities.judge_types import (
     JudgeParams,
     Standing,
 )
-from towpath.entities.service.deciding import decide_near
+from towpath.entities.service.deciding import decide_or_mark
 from towpath.entities.service.labelling import read_link_similarities
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import judgements as store
-from towpath.entities.store.generations import find_building
-from towpath.entities.store.groups import mark_entities, read_ids
+from towpath.entities.store.groups import read_ids
 from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.judgements import ListedJudgement, Pair
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PairRow, PartnerRow
 from towpath.entities.types import ENTITY_JUDGE, Basis, PairView
+from towpath.jobs.patience import utc_now
 from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
+from towpath.llm.batches.choice import choose_execution
 
 MAX_AT_ONCE = 200
 """Judgements whose groups are decided before the answer; those of more are decided by the housekeeping."""
@@ -57,7 +59,14 @@ class JudgementService:
         self._catalog = catalog
 
     async def start(
-        self, connection: Connection, caller: Principal, name: str, body: JudgeBody, *, max_jobs: int
+        self,
+        connection: Connection,
+        caller: Principal,
+        name: str,
+        body: JudgeBody,
+        *,
+        max_jobs: int,
+        deadline: datetime | None = None,
     ) -> JobRow:
         """Accept a job of the judge; it is to be started after the commit.
 
@@ -67,6 +76,7 @@ class JudgementService:
             name: The index.
             body: The model, and how far to go.
             max_jobs: How many jobs the organization may have in flight; 0: any number.
+            deadline: Until when it may run.
 
         Raises:
             NotFoundError: No such index.
@@ -79,6 +89,7 @@ class JudgementService:
         running = await store.find_open_judge(connection, caller.organization, ENTITY_JUDGE, index.name)
         if running is not None:
             raise ConflictError(f"the pairs of {index.name} are being judged: job {running}")
+        execution = choose_execution(self._catalog, body.execution, [body.model], deadline, utc_now())
         params = JudgeParams(
             index=index.name,
             index_made=index.created_at.isoformat(),
@@ -86,6 +97,7 @@ class JudgementService:
             max_cost_usd=body.max_cost_usd,
             limit=body.limit,
             zone=None if body.zone is None else (body.zone.from_, body.zone.to),
+            execution=execution,
         )
         job = JobRow(
             id=uuid4(),
@@ -94,6 +106,7 @@ class JudgementService:
             params=params.model_dump(mode="json"),
             max_cost_usd=body.max_cost_usd,
             created_by=caller.key_id,
+            deadline=deadline,
             # One request at a time: what it can cost at most must fit into what is left.
             window_size=1,
         )
@@ -132,15 +145,8 @@ class JudgementService:
         index = await find_index(connection, organization, name, lock="share")
         pairs = await store.delete_judgements(connection, organization, index.name)
         uids = sorted({uid for pair in pairs for uid in pair})
-        decided = False
-        if uids and len(pairs) <= MAX_AT_ONCE:
-            model = await self._models.get(connection, index)
-            decided = await decide_near(connection, index, model, uids, Reason(Cause.JUDGEMENT), wait=True)
-        if not decided:
-            await mark_entities(connection, index.index_no, uids)
-        building = await find_building(connection, organization, index.name)
-        if building is not None:
-            await mark_entities(connection, building.index_no, uids)
+        model = await self._models.get(connection, index) if len(pairs) <= MAX_AT_ONCE else None
+        await decide_or_mark(connection, index, model, uids, Reason(Cause.JUDGEMENT))
         return JudgementsRemoved(removed=len(pairs))
 
 

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from towpath.core.errors import CostLimitError, ErrorCode, JobFaultError, ModelError, NotFoundError, OutputInvalidError
+from towpath.core.errors import (
+    AnswerAwaitedError,
+    CostLimitError,
+    ErrorCode,
+    JobFaultError,
+    ModelError,
+    NotFoundError,
+    OutputInvalidError,
+)
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.judging import (
@@ -25,12 +33,10 @@ from towpath.entities.domain.judging import (
 from towpath.entities.domain.matching import Constraints, PairLabel
 from towpath.entities.group_types import Cause
 from towpath.entities.judge_types import JudgeAnswer, JudgeParams, JudgePlan, JudgeResult, StopReason
-from towpath.entities.service.deciding import decide_marked
+from towpath.entities.service.deciding import decide_marked, decide_or_mark
 from towpath.entities.service.matching import Matcher
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import judgements as store
-from towpath.entities.store.generations import find_building
-from towpath.entities.store.groups import mark_entities
 from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.judgements import Content, Pair, StoredJudgement
 from towpath.entities.store.locks import lock_deciding, lock_single_writes
@@ -50,6 +56,8 @@ from towpath.jobs.store.staging import (
     stage_page,
 )
 from towpath.jobs.types import FailedItem, JobRef, PageTask
+from towpath.llm.batches.choice import tell_execution
+from towpath.llm.batches.collecting import collecting
 from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import Purpose, Site
 
@@ -109,7 +117,9 @@ class Judging:
             if params.attempt != ref.attempt:
                 await job_store.merge_params(connection, ref, {"attempt": ref.attempt, "is_spent": False})
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-            return JudgePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
+            await tell_execution(connection, ref, params.execution)
+            batch = self._llm_gateway.batch_plan if params.execution.is_batch else None
+            return JudgePlan(pages=await plan_pages(connection, ref.job_id, retake=retake), batch=batch)
 
     async def judge_page(self, task: PageTask) -> None:
         """Ask about the pairs of a page that are still doubtful, and keep the answers.
@@ -141,7 +151,13 @@ class Judging:
         skipped = set(pairs) - set(asking.open)
         if asking.open and not params.is_spent:
             questions = {place: _question(index, contents, pairs[place]) for place in asking.open}
-            await self._ask(task, params, questions, asking)
+            try:
+                with collecting(task.collects):
+                    await self._ask(task, params, questions, asking)
+            except AnswerAwaitedError:
+                # What is set aside for the page stays so until its answers have come.
+                await self._follow(ref, params)
+                return
         judgements = [
             _judgement(ref, params, pairs[place], contents, answer, asking.costs[place])
             for place, answer in sorted(asking.answers.items())
@@ -198,6 +214,9 @@ class Judging:
                 if attempt:
                     asking.failed = dict.fromkeys(places, (ErrorCode.COST_LIMIT, f"{NO_ANSWER}; maxCostUsd is reached"))
                     asking.open = []
+                if task.collects:
+                    # What is set aside for pages that wait may turn out to be more than they cost.
+                    return
                 # A smaller page might fit, but it is the less doubtful pairs that come later.
                 async with self._database.transaction() as connection:
                     await job_store.merge_params(connection, task.ref, {"is_spent": True})
@@ -237,10 +256,8 @@ class Judging:
         if judgements:
             await store.save_judgements(connection, index.organization, index.name, judgements)
             uids = sorted({uid for x in judgements for uid in (x.left_uid, x.right_uid)})
-            await mark_entities(connection, index.index_no, uids)
-            building = await find_building(connection, index.organization, index.name)
-            if building is not None:
-                await mark_entities(connection, building.index_no, uids)
+            # They are decided in small steps of their own, see `_follow`.
+            await decide_or_mark(connection, index, None, uids, Reason(Cause.JUDGEMENT, ref.job_id))
         for places, outcome in (
             (asking.answers, Outcome.DONE),
             (asking.failed, Outcome.FAILED),

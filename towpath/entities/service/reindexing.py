@@ -13,6 +13,7 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoun
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import TuneReport, copy_key
+from towpath.entities.domain.matching.calibration import MIN_ENTITIES
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
 from towpath.entities.group_types import Cause
 from towpath.entities.params import IndexParams, ReindexParams
@@ -35,7 +36,7 @@ from towpath.entities.store.generations import (
     read_share,
 )
 from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from towpath.entities.store.records import Stored, StoredEntities, delete_entity, read_stored, write_drafts
+from towpath.entities.store.records import delete_entity, read_stored, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, ReindexPlan, ShareTask
 from towpath.jobs.params import load_params, params_of
@@ -114,7 +115,7 @@ class Reindexing:
         await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
         if building.model_version:
             return
-        if building.entities < training.MIN_ENTITIES:
+        if building.entities < MIN_ENTITIES:
             async with self._database.transaction() as connection:
                 await job_store.assert_active(connection, ref)
                 await note_trained(connection, building.index_no, changes)
@@ -227,7 +228,7 @@ class Reindexing:
         changed = len(written.created) + len(written.changed) + len(removed)
         await add_entities(connection, building.index_no, len(written.created) - len(removed), changes=changed)
         model = await self._matcher.models.get(connection, building)
-        stored = StoredEntities.of(Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts)
+        stored = await read_stored(connection, building, [draft.uid for draft in drafts])
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)
         await store_scores(connection, building, pairs)
@@ -275,10 +276,10 @@ def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], li
         raw = row.body.encode()
         entity = parse_json(raw)
         try:
-            drafts.append(make_draft(entity, raw, config))
+            drafts.append(make_draft(entity, raw, config, batch=row.batch))
         except BadInputError as error:
             # The entity stays stored, so that nothing is lost; it only has no candidates.
-            drafts.append(bare_draft(entity, raw, config))
+            drafts.append(bare_draft(entity, raw, config, batch=row.batch))
             failures.append(
                 FailedItem(index=row.uid, id=str(entity["id"]), stage=Phase.COPY, code=error.code, message=error.detail)
             )

@@ -11,22 +11,32 @@ import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import LabelledPair, MatchModel, Sample, TuneReport, train, tune
+from towpath.entities.domain.matching.calibration import MIN_ENTITIES
 from towpath.entities.service.candidates import Candidates, LoadedPostings, find_candidates, read_involved
 from towpath.entities.store.indexes import Index, save_model
 from towpath.entities.store.labels import read_labels
-from towpath.entities.store.records import StoredEntities, read_stored, sample_stored
+from towpath.entities.store.records import StoredEntities, read_origins, read_stored, sample_stored
 from towpath.jobs.store.jobs import merge_params
 from towpath.jobs.types import JobRef
 
+Int64s = npt.NDArray[np.int64]
+
 SAMPLE = 4_000
 """Entities that ask for candidates; what they find is read as well."""
-MIN_ENTITIES = 50
 GROWTH = 2
+SECOND_GROWTH = 1.1
+MAX_SECOND_TRAINING = 50_000
 
 
 def is_due(index: Index) -> bool:
-    """Say whether the index has grown enough for its model to be worth training anew."""
-    return index.entities >= max(MIN_ENTITIES, GROWTH * index.model_entities)
+    """Say whether the index has grown enough for its model to be worth training anew.
+
+    What comes after the first batch may be another list: such a model knows nothing of how the two differ, so a part
+    of what it has seen is growth enough. With too few entities to find the line from, an index keeps the model of one
+    that has few.
+    """
+    growth = SECOND_GROWTH if index.model_version == 1 and index.entities <= MAX_SECOND_TRAINING else GROWTH
+    return index.entities >= max(MIN_ENTITIES, growth * index.model_entities)
 
 
 async def train_model(
@@ -56,10 +66,19 @@ async def _train_once(database: Database, index: Index, postings: LoadedPostings
         queries = await sample_stored(connection, index, limit=SAMPLE)
         candidates = await find_candidates(connection, index, queries, postings)
         stored = await read_involved(connection, index, queries, candidates)
-    return await asyncio.to_thread(_train, index, stored, candidates, queries.uids)
+        origins = None
+        if not index.has_clean_sources and index.config.infer_sources:
+            origins = await read_origins(connection, index, stored.uids)
+    return await asyncio.to_thread(_train, index, stored, candidates, queries.uids, origins)
 
 
-def _train(index: Index, stored: StoredEntities, candidates: Candidates, queried: npt.NDArray[np.int64]) -> MatchModel:
+def _train(
+    index: Index,
+    stored: StoredEntities,
+    candidates: Candidates,
+    queried: Int64s,
+    origins: tuple[list[str], Int64s] | None,
+) -> MatchModel:
     named = sorted({source for source in stored.sources if source is not None})
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(named)}
     sample = Sample(
@@ -70,6 +89,8 @@ def _train(index: Index, stored: StoredEntities, candidates: Candidates, queried
         sources=np.array([numbers.get(source, -1) for source in stored.sources], dtype=np.int32) if named else None,
         source_names=named,
         queried=np.isin(stored.uids, queried),
+        ids=origins and origins[0],
+        batches=origins and origins[1],
     )
     return train(sample, index.matching_config)
 

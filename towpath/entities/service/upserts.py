@@ -22,7 +22,7 @@ from towpath.entities.service.naming import Reason
 from towpath.entities.store.indexes import Index, add_entities
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PartnerRow, read_partners
-from towpath.entities.store.records import Stored, StoredEntities, write_drafts
+from towpath.entities.store.records import Stored, StoredEntities, read_stored, write_drafts
 from towpath.entities.views import candidate_views, entity_answer
 
 Answer = TypeVar("Answer")
@@ -162,8 +162,14 @@ class UpsertService:
         touched = written.created | written.changed
         if touched:
             model = await self._models.get(connection, index)
-            stored = StoredEntities.of(
-                Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts if draft.uid in touched
+            stored = (
+                await read_stored(connection, index, sorted(touched))
+                if index.split
+                else StoredEntities.of(
+                    Stored(draft.uid, draft.values, draft.source, draft.keys)
+                    for draft in drafts
+                    if draft.uid in touched
+                )
             )
             candidates = await find_candidates(connection, index, stored)
             pairs = await score_candidates(connection, index, model, stored, candidates)

@@ -14,10 +14,11 @@ LOWEST, SPAN = -(1 << 63), 1 << 64
 
 @dataclass(frozen=True, slots=True)
 class ShareRow:
-    """An entity as it was sent."""
+    """An entity as it was sent, and the batch that brought it."""
 
     uid: int
     body: str
+    batch: int | None
 
 
 async def find_building(connection: Connection, organization: str, name: str) -> Index | None:
@@ -45,7 +46,7 @@ async def read_share(connection: Connection, index_no: int, share: int, shares: 
     low = LOWEST + SPAN * share // shares
     high = LOWEST + SPAN * (share + 1) // shares - 1
     selected = await connection.execute(
-        "SELECT uid, body FROM entities WHERE index_no = %s AND uid BETWEEN %s AND %s ORDER BY uid",
+        "SELECT uid, body, batch FROM entities WHERE index_no = %s AND uid BETWEEN %s AND %s ORDER BY uid",
         (index_no, low, high),
         binary=True,
     )
@@ -55,7 +56,7 @@ async def read_share(connection: Connection, index_no: int, share: int, shares: 
 async def read_bodies(connection: Connection, index_no: int, uids: Sequence[int]) -> list[ShareRow]:
     """Read entities by uid."""
     selected = await connection.execute(
-        "SELECT uid, body FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid",
+        "SELECT uid, body, batch FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid",
         (index_no, list(uids)),
         binary=True,
     )

@@ -62,6 +62,11 @@ class Index:
         return self.config.clean_sources or (self.inferred is not None and self.config.infer_sources)
 
     @property
+    def split(self) -> InferredStructure | None:
+        """Return what tells the sources apart, where that has been inferred; None: they are named, if at all."""
+        return self.inferred if self.config.infer_sources and not self.config.clean_sources else None
+
+    @property
     def matching_config(self) -> IndexConfig:
         """Return the configuration that matching goes by: the user's, with what has been inferred."""
         return self.config.model_copy(update={"clean_sources": self.has_clean_sources})

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import orjson
 
 from towpath.db.engine import Connection
+from towpath.entities.store.sources import STORED
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -197,7 +198,8 @@ _GRAPH = """
                coalesce(string_agg(coalesce(to_json(source)::text, 'null'), ','), '')
         FROM (
             SELECT walked.uid, group_uid, source FROM walked LEFT JOIN LATERAL (
-                SELECT group_uid, source FROM entities WHERE index_no = %(index)s AND uid = walked.uid OFFSET 0
+                SELECT group_uid, {{source}} AS source FROM entities
+                WHERE index_no = %(index)s AND uid = walked.uid OFFSET 0
             ) stored ON true ORDER BY walked.uid
         ) entity
     ) of_entities, (
@@ -234,7 +236,9 @@ _WALKED_GRAPH = _graph_of(
 _WHOLE_GRAPH = _graph_of(_EVERY, _PAIRS_OF_EVERY, _PAIRS_OF_EVERY.format(which="closed"))
 
 
-async def read_components(connection: Connection, index_no: int, seeds: Sequence[int], *, entities: int) -> PairGraph:
+async def read_components(
+    connection: Connection, index_no: int, seeds: Sequence[int], *, entities: int, source: str = STORED
+) -> PairGraph:
     """Return the components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper.
 
     Args:
@@ -242,13 +246,15 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
         index_no: The generation.
         seeds: Some entities.
         entities: How many the generation has, or more or less so.
+        source: The expression of an entity's source, see `source_expression`.
     """
+    walked, whole = (query.replace("{source}", source) for query in (_WALKED_GRAPH, _WHOLE_GRAPH))
     limit = max(min(WALK_LIMIT, round(entities * WALK_SHARE)), SHORT_WALK)
     if len(seeds) <= limit:
-        graph = await _read_graph(connection, _WALKED_GRAPH, index_no, seeds, limit=limit + 1)
+        graph = await _read_graph(connection, walked, index_no, seeds, limit=limit + 1)
         if len(graph.uids) <= limit:
             return graph
-    return await _read_graph(connection, _WHOLE_GRAPH, index_no, seeds, limit=None)
+    return await _read_graph(connection, whole, index_no, seeds, limit=None)
 
 
 async def _read_graph(

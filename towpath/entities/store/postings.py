@@ -11,6 +11,7 @@ from towpath.db.engine import Connection
 from towpath.entities.domain.matching import Csr
 from towpath.entities.store.indexes import Index
 from towpath.entities.store.records import KEY_BYTES
+from towpath.entities.store.sources import source_expression
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
@@ -75,9 +76,11 @@ async def read_sources(connection: Connection, index: Index, uids: Int64s | None
         uids: Of which entities; None: of all.
     """
     selected = await connection.execute(
-        """
-        SELECT uid, source FROM entities WHERE index_no = %(index)s AND source IS NOT NULL
-        AND (%(all)s OR uid = ANY(%(uids)s::bigint[])) ORDER BY uid
+        f"""
+        SELECT uid, source FROM (
+            SELECT uid, {source_expression(index)} AS source FROM entities
+            WHERE index_no = %(index)s AND (%(all)s OR uid = ANY(%(uids)s::bigint[]))
+        ) entity WHERE source IS NOT NULL ORDER BY uid
         """,
         {"index": index.index_no, "all": uids is None, "uids": np.empty(0, dtype=np.int64) if uids is None else uids},
         binary=True,

@@ -14,6 +14,7 @@ from towpath.db.engine import Connection
 from towpath.entities.domain.matching import Csr, Values, copy_key, fit_values
 from towpath.entities.domain.parsing import Draft
 from towpath.entities.store.indexes import Index
+from towpath.entities.store.sources import source_expression
 from towpath.entities.types import IndexConfig
 
 Int64s = npt.NDArray[np.int64]
@@ -63,12 +64,12 @@ async def write_drafts(connection: Connection, index_no: int, drafts: Sequence[D
     by_uid = {draft.uid: draft for draft in drafts}
     inserted = await connection.execute(
         """
-        INSERT INTO entities (index_no, uid, id_json, sku, body, digest, values, source, keys)
+        INSERT INTO entities (index_no, uid, id_json, sku, body, digest, values, source, keys, batch)
         SELECT %s, u.* FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[],
-                                   %b::text[], %b::bytea[]) u
+                                   %b::text[], %b::bytea[], %b::int[]) u
         ON CONFLICT DO NOTHING RETURNING uid
         """,
-        (index_no, *_columns(drafts)),
+        (index_no, *_columns(drafts), [draft.batch for draft in drafts]),
         binary=True,
     )
     created = frozenset(row[0] for row in await inserted.fetchall())
@@ -319,7 +320,9 @@ _PACKED = """
            coalesce(string_agg(coalesce(to_json(source)::text, 'null'), ','), ''),
            coalesce(string_agg(int4send(octet_length(keys)), ''::bytea), ''::bytea),
            coalesce(string_agg(keys, ''::bytea), ''::bytea)
-    FROM (SELECT uid, values, source, {keys} AS keys FROM entities WHERE index_no = %(index)s {which}) entity
+    FROM (
+        SELECT uid, values, {source} AS source, {keys} AS keys FROM entities WHERE index_no = %(index)s {which}
+    ) entity
 """
 
 
@@ -335,7 +338,9 @@ async def read_stored(
         with_keys: Whether their keys are needed.
     """
     query = _PACKED.format(
-        keys="keys" if with_keys else "''::bytea", which="AND uid = ANY(%(uids)s::bigint[]) ORDER BY uid"
+        keys="keys" if with_keys else "''::bytea",
+        source=source_expression(index),
+        which="AND uid = ANY(%(uids)s::bigint[]) ORDER BY uid",
     )
     uid_array = np.asarray(uids, dtype=np.int64)
     if not len(uid_array):
@@ -346,9 +351,34 @@ async def read_stored(
 
 async def sample_stored(connection: Connection, index: Index, *, limit: int) -> StoredEntities:
     """Return a sample that depends on the entities alone: uids are hashes, so the lowest ones are a random draw."""
-    query = _PACKED.format(keys="keys", which="ORDER BY uid LIMIT %(limit)s")
+    query = _PACKED.format(keys="keys", source=source_expression(index), which="ORDER BY uid LIMIT %(limit)s")
     cursor = await connection.execute(query, {"index": index.index_no, "limit": limit}, binary=True)
     return _unpack(await cursor.fetchone(), index.config)
+
+
+async def read_origins(connection: Connection, index: Index, uids: Int64s) -> tuple[list[str], Int64s]:
+    """Read the ids of entities as they were sent, and the batch that brought each, -1 for none.
+
+    Args:
+        connection: A connection.
+        index: The generation.
+        uids: Of which entities, rising; all of them are stored.
+    """
+    cursor = await connection.execute(
+        """
+        SELECT coalesce(string_agg(id_json, ','), ''),
+               coalesce(string_agg(int4send(coalesce(batch, -1)), ''::bytea), ''::bytea)
+        FROM (
+            SELECT id_json, batch FROM entities WHERE index_no = %s AND uid = ANY(%s::bigint[]) ORDER BY uid
+        ) entity
+        """,
+        (index.index_no, uids),
+        binary=True,
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    ids = [str(external_id) for external_id in orjson.loads(f"[{row[0]}]")]
+    return ids, np.frombuffer(row[1], dtype=">i4").astype(np.int64)
 
 
 def _unpack(row: tuple[Any, ...] | None, config: IndexConfig) -> StoredEntities:

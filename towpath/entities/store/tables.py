@@ -110,6 +110,11 @@ class EntityRow(SQLModel, table=True):
     source: str | None = Field(default=None, sa_column=column(Text, nullable=True))
     keys: bytes = Field(sa_column=column(LargeBinary))
     group_uid: int | None = Field(default=None, sa_column=column(BigInteger, nullable=True))
+    batch: int | None = Field(
+        default=None,
+        description="the batch that brought it: the end of the id of its job; none for a single write",
+        sa_column=column(Integer, nullable=True),
+    )
     revision: int = Field(default=None, sa_column=column(BigInteger, default="nextval('entity_revisions')"))
 
 

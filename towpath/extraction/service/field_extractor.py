@@ -10,7 +10,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from towpath.core.errors import ErrorCode, JobFaultError, ModelError, TowpathError
+from towpath.core.errors import AnswerAwaitedError, ErrorCode, JobFaultError, ModelError, TowpathError
 from towpath.core.usage import Usage
 from towpath.documents.types import PageContent
 from towpath.extraction.domain.asking import (
@@ -147,10 +147,16 @@ class FieldExtractor:
         by_page = list(self._params.options.extract_per_page)
         names = [name for name in resolve_schema(self._schema, self._schema)["properties"] if name not in by_page]
         answers: dict[str, Any] = {}
-        if names:
-            answers = await self._ask_by_parts([list(part) for part in self._parts(pages)], names)
-        if by_page:
-            answers |= await self._ask_by_parts([[page] for page in pages], by_page)
+        awaited: AnswerAwaitedError | None = None
+        questions = [([list(part) for part in self._parts(pages)], names), ([[page] for page in pages], by_page)]
+        for parts, of_parts in questions:
+            if of_parts:
+                try:
+                    answers |= await self._ask_by_parts(parts, of_parts)
+                except AnswerAwaitedError as error:
+                    awaited = error
+        if awaited is not None:
+            raise awaited
         return answers
 
     def _parts(self, pages: Sequence[PageContent]) -> list[list[PageContent]]:
@@ -163,6 +169,7 @@ class FieldExtractor:
     async def _ask_by_parts(self, parts: Sequence[Sequence[PageContent]], names: Sequence[str]) -> dict[str, Any]:
         form = build_answer_schema(self._schema, names)
         answers: dict[str, Any] = {}
+        awaited: AnswerAwaitedError | None = None
         options = self._params.options
         seeing = options.direct_image_extraction or options.enable_hybrid_extraction
         for part in parts:
@@ -180,6 +187,11 @@ class FieldExtractor:
                 answers = merge_answers(answers, await self._ask(prompt))
             except ModelError as error:
                 raise unanswered_error(error) from error
+            except AnswerAwaitedError as error:
+                # The other parts go into the same batch.
+                awaited = error
+        if awaited is not None:
+            raise awaited
         return answers
 
     def _warn_of_cut(self, pages: Sequence[PageContent], max_characters: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
-from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TowpathError
+from towpath.core.errors import AnswerAwaitedError, BadInputError, ErrorCode, JobFaultError, TowpathError
 from towpath.core.word_ranking import rank
 from towpath.db.engine import Connection, Database
 from towpath.documents.kinds import detect_kind
@@ -51,7 +51,9 @@ from towpath.jobs.params import params_of
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
+from towpath.jobs.types import CollectingRef, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
+from towpath.llm.batches.choice import tell_execution
+from towpath.llm.batches.collecting import collecting
 from towpath.llm.gateway import LlmGateway
 from towpath.webhooks.store.deliveries import queue_review
 
@@ -99,7 +101,10 @@ class ExtractionPipeline:
             if stored:
                 await _record_read(connection, ref, "cached", len(stored), len(opened.pages))
         unread = [page for page in opened.pages if page not in stored]
-        return ReadPlan(shares=_split_into_shares(unread, self._chunk), total=len(opened.pages))
+        async with self._database.transaction() as connection:
+            await tell_execution(connection, ref, params.execution)
+        batch = self._llm_gateway.batch_plan if params.execution.is_batch else None
+        return ReadPlan(shares=_split_into_shares(unread, self._chunk), total=len(opened.pages), batch=batch)
 
     async def _find_blob(self, ref: JobRef, params: ExtractParams, extraction: Extraction) -> tuple[Blob, str | None]:
         """Return the stored document with its media type, as far as a client or a server has named one."""
@@ -198,8 +203,8 @@ class ExtractionPipeline:
             await save_pages(connection, ref.organization, opened.digest, opened.variant, compressed)
             await _record_read(connection, ref, f"page:{pages[0].page}", len(pages), share.total)
 
-    async def extract_fields(self, ref: JobRef) -> ExtractionOutcome:
-        """Take the fields out, and decide whether a person is to look at them."""
+    async def extract_fields(self, ref: CollectingRef) -> ExtractionOutcome:
+        """Take the fields out, and decide whether a person is to look at them; or have the calls wait for a batch."""
         params, extraction = await self._load_run(ref)
         opened = _assert_opened(ref, extraction.opened)
         options = params.options
@@ -207,7 +212,11 @@ class ExtractionPipeline:
         if params.schema_ is not None and extracted is None:
             pages = await self._load_pages(ref, opened)
             extractor = FieldExtractor(self._llm_gateway, self._documents, ref, params, opened)
-            extracted = await extractor.extract(pages)
+            try:
+                with collecting(ref.collects):
+                    extracted = await extractor.extract(pages)
+            except AnswerAwaitedError:
+                return ExtractionOutcome(awaits=True)
             async with self._database.transaction() as connection:
                 await save_extracted(connection, ref.job_id, extracted)
                 await add_warnings(connection, ref, extractor.warnings)
@@ -269,11 +278,11 @@ class ExtractionPipeline:
         if status is ReviewStatus.REJECTED:
             raise JobFaultError("the result was rejected by its review", code=ErrorCode.REVIEW_REJECTED)
 
-    async def classify(self, ref: JobRef) -> dict[str, Any]:
+    async def classify(self, ref: CollectingRef) -> dict[str, Any] | None:
         """Choose the class of the document.
 
         Returns:
-            The result of the job: the option, how sure it is, and why.
+            The result of the job: the option, how sure it is, and why; None: the call waits for a batch.
         """
         params, extraction = await self._load_run(ref)
         opened = _assert_opened(ref, extraction.opened)
@@ -286,7 +295,11 @@ class ExtractionPipeline:
             reasoning = "its words are nearest to the examples of this class"
             return {"option": best, "confidence": round(score / (score + next_score), 4), "reasoning": reasoning}
         form = build_class_schema([name for name, _ in nearest])
-        answer = await ask_model(self._llm_gateway, ref, params, build_class_prompt(pages, options, form))
+        try:
+            with collecting(ref.collects):
+                answer = await ask_model(self._llm_gateway, ref, params, build_class_prompt(pages, options, form))
+        except AnswerAwaitedError:
+            return None
         async with self._database.transaction() as connection:
             await add_warnings(connection, ref, warn_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))
         data = answer.data

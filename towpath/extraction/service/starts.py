@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
@@ -30,8 +31,11 @@ from towpath.extraction.types import (
     ExtractParams,
     make_extract_id,
 )
+from towpath.jobs.patience import utc_now
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
+from towpath.llm.batches.choice import choose_execution
+from towpath.llm.batches.types import Execution
 from towpath.llm.types import LOCAL_PROVIDER, split_key
 from towpath.net.urls import document_shown, show_endpoint
 from towpath.secrets.urls import seal_document, shown_url
@@ -142,6 +146,7 @@ async def check_start(
     document: DocumentRef | None,
     *,
     is_waited_for: bool = False,
+    deadline: datetime | None = None,
 ) -> ExtractParams:
     """Check everything of a start that can be refused at once.
 
@@ -151,6 +156,7 @@ async def check_start(
         body: What is asked for.
         document: The file that came with it; None: there was none.
         is_waited_for: Whether its end is waited for, so that no person can be.
+        deadline: Until when the job may run.
 
     Returns:
         The parameters of its job.
@@ -171,8 +177,7 @@ async def check_start(
     if unknown:
         raise BadInputError(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
     _assert_pages(options, None if document is None else document.pages)
-    if body.metadata is not None and len(write_json(body.metadata)) > MAX_METADATA_BYTES:
-        raise BadInputError(f"metadata is larger than {MAX_METADATA_BYTES} bytes", field="metadata")
+    _assert_small(body.metadata)
     if body.webhook_id is not None:
         try:
             await get_endpoint(parts.database, organization, body.webhook_id)
@@ -182,7 +187,17 @@ async def check_start(
         document = await _check_url(parts, body.url or "")
     if is_waited_for and options.hold_for_review:
         raise BadInputError("holdForReview: nobody can wait for a person here", field="holdForReview")
-    return ExtractParams(document=document, options=options, schema=schema, llm=llm)
+    if is_waited_for and options.execution is Execution.BATCH:
+        raise BadInputError("execution: batch takes hours, and here its end is waited for", field="execution")
+    # Where the end is waited for, no deadline is far enough.
+    until = None if is_waited_for else deadline
+    execution = choose_execution(parts.catalog, options.execution, [llm], until, utc_now())
+    return ExtractParams(document=document, options=options, schema=schema, llm=llm, execution=execution)
+
+
+def _assert_small(metadata: dict[str, Any] | None) -> None:
+    if metadata is not None and len(write_json(metadata)) > MAX_METADATA_BYTES:
+        raise BadInputError(f"metadata is larger than {MAX_METADATA_BYTES} bytes", field="metadata")
 
 
 def _assert_sees(llm: str, options: ExtractOptions) -> None:
@@ -241,6 +256,8 @@ async def check_classification(
     body: ExtractBody,
     document: DocumentRef | None,
     options: list[dict[str, Any]],
+    *,
+    deadline: datetime | None = None,
 ) -> ExtractParams:
     """Check the start of a classification.
 
@@ -250,6 +267,7 @@ async def check_classification(
         body: What is asked for.
         document: The file that came with it; None: there was none.
         options: The classes to choose among.
+        deadline: Until when the job may run.
 
     Returns:
         The parameters of its job.
@@ -257,10 +275,13 @@ async def check_classification(
     Raises:
         BadInputError: With the field's name.
     """
-    params = await check_start(parts, organization, body, document)
+    params = await check_start(parts, organization, body, document, deadline=deadline)
     choices = [ClassificationOption.model_validate(option) for option in options]
     llm = parts.catalog.choose(None, default=parts.default_llm)
-    return ExtractParams(document=params.document, options=ExtractOptions(), choices=choices, llm=llm, schema=None)
+    execution = choose_execution(parts.catalog, body.execution, [llm], deadline, utc_now())
+    return ExtractParams(
+        document=params.document, options=ExtractOptions(), choices=choices, llm=llm, schema=None, execution=execution
+    )
 
 
 def draft_job(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from towpath.core.errors import BadInputError
-from towpath.llm.batches.types import WINDOW, BatchPlan, Execution
+from towpath.db.engine import Connection
+from towpath.jobs.store.events import append_run_event
+from towpath.jobs.types import EventType, JobRef
+from towpath.llm.batches.types import WINDOW, BatchPlan, Execution, ExecutionChoice
 from towpath.llm.catalog import Catalog
 from towpath.llm.types import LlmConfig
 
@@ -22,7 +25,7 @@ def plan_of(config: LlmConfig) -> BatchPlan:
 
 def choose_execution(
     catalog: Catalog, requested: Execution, models: Iterable[str], deadline: datetime | None, now: datetime
-) -> tuple[Execution, str]:
+) -> ExecutionChoice:
     """Choose how the calls of a job are made.
 
     Args:
@@ -39,14 +42,21 @@ def choose_execution(
         BadInputError: Batches are asked for, and a model has none.
     """
     if requested is Execution.LIVE:
-        return Execution.LIVE, "asked for"
+        return ExecutionChoice()
     without = [model for model in dict.fromkeys(models) if not catalog.has_batches(model)]
     if requested is Execution.BATCH:
         if without:
             raise BadInputError(
                 f"execution: batch, but the provider of {without[0]} has no batch endpoint here", field="execution"
             )
-        return Execution.BATCH, "asked for"
+        return ExecutionChoice(requested=requested, execution=Execution.BATCH)
+    chosen, reason = _choose(catalog, without, deadline, now)
+    return ExecutionChoice(requested=requested, execution=chosen, reason=reason)
+
+
+def _choose(
+    catalog: Catalog, without: Sequence[str], deadline: datetime | None, now: datetime
+) -> tuple[Execution, str]:
     if without:
         return Execution.LIVE, f"the provider of {without[0]} has no batch endpoint"
     if deadline is None:
@@ -55,3 +65,10 @@ def choose_execution(
     if deadline - now < needed:
         return Execution.LIVE, f"the deadline is less than {needed.total_seconds() / 3600:g} hours away"
     return Execution.BATCH, f"the deadline is more than {needed.total_seconds() / 3600:g} hours away"
+
+
+async def tell_execution(connection: Connection, ref: JobRef, choice: ExecutionChoice) -> None:
+    """Append an event of how calls are made, where a start has asked for anything but live ones."""
+    if choice.requested is not Execution.LIVE:
+        data = choice.model_dump(mode="json")
+        await append_run_event(connection, ref, EventType.EXECUTION_SELECTED, data, "execution")

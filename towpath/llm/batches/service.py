@@ -23,6 +23,7 @@ from towpath.jobs.store.jobs import assert_active, lock_job, merge_params
 from towpath.jobs.store.staging import Retake, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import AWAITED, EventType, JobRef, JobWarning, PagePlan
+from towpath.llm.batches.choice import plan_of
 from towpath.llm.batches.collecting import site_of
 from towpath.llm.batches.cutting import batch_name, custom_id, cut, number_of
 from towpath.llm.batches.remote import BatchEndpoint, make_endpoint
@@ -33,6 +34,7 @@ from towpath.llm.batches.types import (
     BatchState,
     CallResult,
     CallState,
+    ClosingInput,
     NamedCall,
     RemoteBatch,
     ResultKind,
@@ -49,6 +51,8 @@ MODULES = {
     WireFormat.OPENAI: "towpath.llm.batches.openai_batches",
     WireFormat.ANTHROPIC: "towpath.llm.batches.anthropic_batches",
 }
+MAX_UNCLOSED = 100
+"""Jobs whose batches one round of the housekeeping takes up."""
 RESULTS_A_STEP = 50
 """Results that are read, kept and booked in one transaction."""
 
@@ -128,6 +132,11 @@ class BatchService:
             else:
                 await self._send(look, batch)
         return await self._tell(look)
+
+    async def find_unclosed(self) -> list[ClosingInput]:
+        """Find jobs that have ended with open batches: their workflow was terminated, or lost."""
+        plan = plan_of(self._models.config)
+        return [ClosingInput(ref=ref, plan=plan) for ref in await store.list_orphans(self._database, MAX_UNCLOSED)]
 
     async def plan_round(self, ref: JobRef) -> PagePlan:
         """Find the pages that have items left, none of those that have failed among them."""
@@ -253,7 +262,7 @@ class BatchService:
                 await asyncio.sleep(0)
         async with self._database.transaction() as connection:
             # First, as all who book do: otherwise two could wait for each other.
-            await connection.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (look.ref.job_id,))
+            await lock_job(connection, look.ref.organization, look.ref.job_id)
             for number, (digest, reader, _) in readers.items():
                 answer = read.get(number)
                 await self._settle(connection, look, batch, number, digest, site_of(reader), by_number[number], answer)
@@ -279,10 +288,13 @@ class BatchService:
                 line = Line(ref, batch.model, digest, site, answer.usage)
                 await book(connection, line, answer, reservation=reservation_of(ref, digest, site))
         else:
-            # A person would see the same: what cannot be read is repaired, or refused for good, by the live call.
-            await store.settle_call(
+            # What cannot be read is repaired, or refused for good, by the live call; it is paid for all the same.
+            settled = await store.settle_call(
                 connection, batch.id, number, CallState.LIVE, reply=result.reply, problem=answer.detail
             )
+            if settled:
+                line = Line(ref, batch.model, digest, site, answer.usage, answer.code.value)
+                await book(connection, line, None)
 
     async def _read(self, batch: Batch, prompt: Prompt, result: CallResult, *, plain_json: bool) -> Answer | ModelError:
         from towpath.llm.batches.exchange import Replay

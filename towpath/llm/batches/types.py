@@ -21,12 +21,31 @@ WINDOW = timedelta(hours=24)
 """How long a provider may take for a batch."""
 
 
+EXECUTION_HELP = (
+    "live: each call at once. batch: through the provider's batch endpoint, at about half the price, within a day. "
+    "auto: batch where the deadline of the header Towpath-Deadline is far enough."
+)
+
+
 class Execution(Word):
     """How a job's calls are made."""
 
     LIVE = "live"
     BATCH = "batch"
     AUTO = "auto"
+
+
+class ExecutionChoice(BaseModel):
+    """How a job's calls are made, and why; kept in the job's parameters."""
+
+    requested: Execution = Execution.LIVE
+    execution: Execution = Execution.LIVE
+    reason: str = "asked for"
+
+    @property
+    def is_batch(self) -> bool:
+        """Return whether they go through batches."""
+        return self.execution is Execution.BATCH
 
 
 class CallState(StrEnum):

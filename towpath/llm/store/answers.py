@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from towpath.db.engine import Connection
-from towpath.llm.types import Prompt
+from towpath.llm.types import WAYS_TO_SEND, Prompt
 
 
 def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> bytes:
@@ -19,9 +19,8 @@ def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> byt
         prompt: What is asked, the form included.
         own: A job that wants no answer of another job, but is not to pay twice itself.
     """
-    serialized = orjson.dumps(
-        [model, prompt.model_dump(mode="json"), None if own is None else str(own)], option=orjson.OPT_SORT_KEYS
-    )
+    question = prompt.model_dump(mode="json", exclude=set(WAYS_TO_SEND))
+    serialized = orjson.dumps([model, question, None if own is None else str(own)], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(serialized).digest()
 
 

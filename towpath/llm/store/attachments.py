@@ -35,6 +35,11 @@ async def get_attachments(database: Database, organization: str, ids: Sequence[U
     return [known[attachment_id] for attachment_id in ids]
 
 
+def as_source(row: AttachmentRow) -> str:
+    """Return a text as models are shown it: under its file's name."""
+    return f"{row.filename}\n{row.content}"
+
+
 async def assert_attachments(database: Database, organization: str, ids: Sequence[UUID]) -> None:
     """Look whether files are there, without reading them.
 

@@ -292,8 +292,8 @@ async def sweep_batches(connection: Connection, *, days: int, limit: int) -> int
     return gone.rowcount
 
 
-async def list_orphans(database: Database, limit: int) -> list[tuple[str, str, UUID, int]]:
-    """List jobs that have ended and whose batches are open: organization, kind, id, attempt."""
+async def list_orphans(database: Database, limit: int) -> list[JobRef]:
+    """List the last runs of jobs that have ended and whose batches are open."""
     async with database.statement() as connection:
         cursor = await connection.execute(
             """
@@ -303,4 +303,6 @@ async def list_orphans(database: Database, limit: int) -> list[tuple[str, str, U
             """,
             (limit,),
         )
-        return [(row[0], row[1], row[2], row[3]) for row in await cursor.fetchall()]
+        return [
+            JobRef(organization=row[0], kind=row[1], job_id=row[2], attempt=row[3]) for row in await cursor.fetchall()
+        ]

@@ -75,9 +75,6 @@ async def renew_reservations(database: Database, reservations: Sequence[UUID], s
         )
 
 
-async def free_reservation(database: Database, reservation: UUID) -> None:
+async def free_reservation(connection: Connection, reservation: UUID) -> None:
     """Free what was set aside for a call that was not paid for; those that have lapsed go with it."""
-    async with database.statement() as connection:
-        await connection.execute(
-            "DELETE FROM llm_reservations WHERE id = %s OR until < clock_timestamp()", (reservation,)
-        )
+    await connection.execute("DELETE FROM llm_reservations WHERE id = %s OR until < clock_timestamp()", (reservation,))

@@ -9,6 +9,7 @@ spellings.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 from nicknames import NickNamer
@@ -16,7 +17,7 @@ from rapidfuzz.distance import OSA, JaroWinkler
 
 from towpath.entities.domain.matching.legal_forms import LEADING_FORMS, LEGAL_FORMS
 from towpath.entities.domain.matching.quantities import find_quantities, is_same_quantity
-from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS, latin_view
+from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS, is_read_by_guess, latin_view
 from towpath.entities.domain.matching.views import put_in_one_script
 from towpath.entities.domain.matching.words import NUMERALS, ROMAN, are_spellings, is_within, strike_out_spellings
 
@@ -26,6 +27,8 @@ MAX_FORM_WORDS = 3
 """A legal form is among the last words of a name, as in `gmbh co kg`."""
 MIN_MODEL_CHARS = 4
 MIN_NAME_LIKENESS = 0.8
+MIN_READ_LIKENESS = 0.7
+"""Of words of which one was written in Latin letters by its sounds: `Чайковский` is Tchaikovsky and Tschaikowski."""
 MIN_STEM_CHARS = 4
 STEM_SHARE = 0.6
 MIN_JOINED_CHARS = 6
@@ -43,15 +46,19 @@ EDITIONS = frozenset({"pro", "max", "mini", "plus", "lite", "ultra"})
 
 def are_names_apart(first: str, second: str) -> bool:
     """Return whether two given names belong to two people: no word of one is a spelling of a word of the other."""
+    is_read = first.isascii() != second.isascii()
+    if is_read and (is_read_by_guess(first) or is_read_by_guess(second)):
+        return False
+    least = MIN_READ_LIKENESS if is_read else MIN_NAME_LIKENESS
     first, second = put_in_one_script(first, second)
     here, there = first.split(" "), second.split(" ")
-    return not any(_are_names_alike(word, other) for word in here for other in there)
+    return not any(_are_names_alike(word, other, least) for word in here for other in there)
 
 
-def _are_names_alike(word: str, other: str) -> bool:
+def _are_names_alike(word: str, other: str, least: float) -> bool:
     return (
         are_spellings(word, other)
-        or JaroWinkler.similarity(word, other) >= MIN_NAME_LIKENESS
+        or JaroWinkler.similarity(word, other) >= least
         or not _all_names(word).isdisjoint(_all_names(other))
     )
 
@@ -71,11 +78,15 @@ def are_titles_apart(first: str, second: str) -> bool:
     """Return whether two titles, or names of firms or people, belong to two things."""
     if first.isascii() and second.isascii():
         return _are_titles_apart(first, second)
+    if first.isascii() != second.isascii():
+        if is_read_by_guess(first) or is_read_by_guess(second):
+            return False
+        return _are_titles_apart(*put_in_one_script(first, second), _are_read_alike)
     views = latin_view(first) or first, latin_view(second) or second
     return _are_titles_apart(*put_in_one_script(first, second)) and _are_titles_apart(*views)
 
 
-def _are_titles_apart(first: str, second: str) -> bool:
+def _are_titles_apart(first: str, second: str, are_alike: Callable[[str, str], bool] | None = None) -> bool:
     left, right = first.split(" ")[:MAX_WORDS], second.split(" ")[:MAX_WORDS]
     shared = set(left) & set(right)
     here = [word for at, word in enumerate(left) if word not in shared and not _is_filler(left, at)]
@@ -84,7 +95,7 @@ def _are_titles_apart(first: str, second: str) -> bool:
         return _is_another_edition(here or there)
     here, there = _strike_quantities(left, right, here, there)
     here, there = _strike_joined(here, there, left, right)
-    here, there = strike_out_spellings(here, there, are_alike=_are_words_alike, max_opposed=2 * MAX_WORDS)
+    here, there = strike_out_spellings(here, there, are_alike=are_alike or _are_words_alike, max_opposed=2 * MAX_WORDS)
     if not here or not there or _are_joined_alike(here, there):
         return False
     if any(_is_model(word) for word in shared):
@@ -199,6 +210,12 @@ def _are_words_alike(word: str, other: str) -> bool:
     return len(short) >= MIN_MODEL_CHARS and (
         long.startswith(short) or (len(short) > 6 and OSA.distance(word, other) <= 1)
     )
+
+
+def _are_read_alike(word: str, other: str) -> bool:
+    """Return whether two words are alike, of which one was written in Latin letters by its sounds."""
+    is_name = word.isalpha() and other.isalpha()
+    return _are_words_alike(word, other) or (is_name and JaroWinkler.similarity(word, other) >= MIN_READ_LIKENESS)
 
 
 def _is_inflected(word: str, other: str) -> bool:

@@ -42,6 +42,10 @@ USUAL_LINE = 5.5
 """The line of an index of which nothing is known but that one candidate in nine is a match."""
 FIRST_MATCHES = 0.002
 """So many of the matches may fall below the line where it is raised to the usual one."""
+WIDE_GAP = 8.0
+FEW_BELOW_GAP = 10
+"""Up to so many pairs below a wide gap are not taken for the end of the matches. Of more that are none, at least one
+would have a second neighbour that speaks against them, all but one time in a hundred at `NEXT_NEIGHBOURS`."""
 LOWEST_LINE = 4.0
 """The line where nothing shows that the index holds duplicates at all."""
 LOWEST_LINE_OF_COPIES = -12.0
@@ -97,7 +101,11 @@ def find_line(evidence: Floats, candidates: Candidates, match_shares: Floats | N
     if int(candidates.queried.sum()) < MIN_ENTITIES:
         return UNKNOWN_LINE
     line = _find_lowest_line(evidence, candidates, match_shares)
-    matches = evidence[evidence >= line]
+    matches = np.sort(evidence[evidence >= line])
+    # Where nothing lies between, no pair has spoken against going on, and a few below may as well be others.
+    lowest = matches[: FEW_BELOW_GAP + 1]
+    gaps = np.flatnonzero((np.diff(lowest) > WIDE_GAP) & (lowest[:-1] < USUAL_LINE))
+    matches = matches[gaps[-1] + 1 :] if len(gaps) else matches
     if not len(matches):
         return line
     return max(line, min(USUAL_LINE, float(np.quantile(matches, FIRST_MATCHES))))

@@ -128,7 +128,7 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     raise_moved(levels, columns, left, right)
     cross_field = cross_field_weights(model, records, has_value, left, right)
     for row in np.flatnonzero(copies).tolist():
-        copies[row] = _is_telling(model, records[int(left[row])])
+        copies[row] = _is_no_accident(model, records[int(left[row])])
     return Comparison(levels, frequency_adjustments, cross_field, word_states, copies)
 
 
@@ -151,7 +151,7 @@ def distinct_pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, I
     return pairs // len(uids), pairs % len(uids)
 
 
-def _is_telling(model: MatchModel, values: Values) -> bool:
+def _is_no_accident(model: MatchModel, values: Values) -> bool:
     """Return whether another entity with all of these values would be the same one, and no accident."""
     present = [(field, value) for field, value in zip(model.fields, values, strict=True) if value is not None]
     if sum(field.is_telling for field, _ in present) >= MIN_TELLING_FIELDS:

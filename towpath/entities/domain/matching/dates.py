@@ -6,6 +6,7 @@ import re
 
 from towpath.core.months import month_in
 from towpath.entities.domain.matching.raw import MAX_NUMBER, plain_digits, raw_text
+from towpath.entities.domain.matching.words import ROMAN
 
 _DIGIT_RUNS = re.compile(r"[0-9]+")
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?!\d)", re.ASCII)
@@ -13,6 +14,10 @@ _WEEK = re.compile(r"(\d{4})-?w\d{2}", re.ASCII)
 _LETTER = re.compile(r"[^\W\d_]")
 # A month and a year, or a year and a month, with nothing but a mark between them, and no letter before them.
 _JOINED = re.compile(r"(?<![^\W_])\d+ ?[-/.] ?\d+(?!\w)")
+_ROMAN_MONTH = re.compile(r"(?<!\w)\d+[./ -]+([ivx]{1,4})[./ -]+\d+", re.ASCII)
+_THAI = re.compile("[\u0e00-\u0e7f]")
+BUDDHIST_ERA = 543
+"""Years that Thailand counts more, where a text is in Thai and the year is none of the other calendar."""
 _CJK_MARKS = str.maketrans({"年": "-", "月": "-", "日": " ", "号": " ", "년": "-", "월": "-", "일": " "})
 
 
@@ -42,12 +47,23 @@ def _from_words(raw: str, runs: list[str]) -> str | None:
     """Return a date from a text that has letters in it."""
     if week := _WEEK.match(raw):
         return f"{week[1]}0000"
-    if month := month_in(raw):
-        return _with_month_name(runs, month)
+    if month := month_in(raw) or _roman_month_in(raw):
+        return _with_month_name([_common_year(run) for run in runs] if _THAI.search(raw) else runs, month)
     if len(runs) == 2 and not _JOINED.search(raw):
         # A word that is no known month leaves a number that may be the day.
         runs = [run for run in runs if len(run) == 4]
     return _from_parts(runs, american="/" in raw)
+
+
+def _roman_month_in(raw: str) -> int:
+    """Return the month of `12. V. 2001` or `2001. V. 12.`; 0: there is none."""
+    match = _ROMAN_MONTH.search(raw)
+    return ROMAN.index(match[1]) + 1 if match and match[1] in ROMAN[:12] else 0
+
+
+def _common_year(run: str) -> str:
+    is_buddhist = len(run) == 4 and 2400 <= int(run) <= 2700
+    return str(int(run) - BUDDHIST_ERA) if is_buddhist else run
 
 
 def _from_parts(runs: list[str], american: bool) -> str | None:

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from towpath.entities.domain.matching.keys import hash_text
 from towpath.entities.domain.matching.levels import WORD_STATES, Floats, default_weights
 from towpath.entities.domain.matching.roles import Role, find_roles
+from towpath.entities.domain.matching.splits import name_batch, name_id_form, name_id_range
+from towpath.entities.domain.matching.styles import Style, name_styles
 from towpath.entities.domain.matching.textspace import Rarity
-from towpath.entities.types import FieldType, IndexConfig
+from towpath.entities.types import FieldType, IndexConfig, SplitBy
 
 DEFAULT_PRIOR_BITS = -2.0
 """Log-odds that a candidate is a match, before any training: one in five."""
@@ -24,6 +26,8 @@ RARE_COUNT = 3
 MAX_COMMON_VALUES = 3_000
 TELLING_SHARE = 0.3
 """A field with at least so many different values an entity tells entities apart."""
+MAX_HOLDERS = 2.0
+"""Where a value is held by fewer entities on average, nearly every entity has one of its own."""
 
 
 class FieldModel(BaseModel):
@@ -65,6 +69,15 @@ class FieldModel(BaseModel):
         """Return whether the field's values tell entities apart: many of them are met once."""
         return self.sampled > 0 and self.distinct >= TELLING_SHARE * self.sampled
 
+    @property
+    def is_nearly_unique(self) -> bool:
+        """Return whether nearly every entity has a value of its own: less than that is enough to be telling.
+
+        A conflict here is against a match whatever a group says. Going by `is_telling` instead tears groups of copies
+        apart, in which titles and dates are misspelt.
+        """
+        return 0 < self.agreement * self.sampled < MAX_HOLDERS
+
     def frequency_adjustment(self, value: str) -> float:
         """Return how much more (or less) an agreement on this very value says than one on an average value, in bits."""
         if not self.sampled:
@@ -80,12 +93,39 @@ class InferredStructure(BaseModel):
     Attributes:
         clean_sources: sources that hold no duplicates within themselves.
         confidence: 0..1.
+        by: what tells the sources apart.
+        id_bound: where the order of the ids does, the first one of the second source.
+        style: where the way of writing does, what tells two of them apart.
     """
 
     model_config = ConfigDict(frozen=True)
 
     clean_sources: list[str]
     confidence: float
+    by: SplitBy = SplitBy.SOURCE
+    id_bound: int | None = None
+    style: Style | None = None
+
+    def name_source(
+        self, named: str | None, external_id: str, batch: int | None, values: Sequence[str | None]
+    ) -> str | None:
+        """Return the source that an entity belongs to; None: to none.
+
+        Args:
+            named: The one that a field or a word in its id names.
+            external_id: Its id.
+            batch: The batch that brought it.
+            values: Its normalised values.
+        """
+        if self.by is SplitBy.BATCH:
+            return None if batch is None else name_batch(batch)
+        if self.by is SplitBy.ID_FORM:
+            return name_id_form(external_id)
+        if self.by is SplitBy.ID_ORDER and self.id_bound is not None:
+            return name_id_range(external_id, self.id_bound)
+        if self.by is SplitBy.STYLE and self.style is not None:
+            return name_styles([values], self.style)[0]
+        return named
 
 
 class MatchModel(BaseModel):

@@ -18,6 +18,7 @@ from towpath.entities.domain.matching.dates import normalise_date
 from towpath.entities.domain.matching.legal_forms import join_dotted_form, shorten_forms
 from towpath.entities.domain.matching.numbers import normalise_number
 from towpath.entities.domain.matching.phones import join_digits
+from towpath.entities.domain.matching.quantities import SYMBOLS
 from towpath.entities.domain.matching.raw import plain_digits, raw_text
 from towpath.entities.domain.matching.scripts import part_characters
 from towpath.entities.types import FieldType
@@ -37,11 +38,7 @@ _APOSTROPHES = re.compile(r"(?<=\w)['’`](?=\w)")
 _JOINED = re.compile(r"(?<![a-z0-9])[a-z0-9]+(?:[-/.][a-z0-9]+)+")
 _BEFORE_DIGIT = re.compile(r"([-/.a-z]+)([0-9]?)")
 _DIMENSION = re.compile(r"(?<=\d)\s*x\s*(?=\d)")
-_UNIT = re.compile(
-    r"(?<![a-z0-9.])(\d+(?:\.\d+)?)"
-    r"(mm|cm|km|in|inch|ft|yd|kb|mb|gb|tb|kg|mg|g|lb|lbs|oz|ml|cl|l|w|kw|v|mah|ah|hz|khz|mhz|ghz|pc|pcs|pk|ct|mp)"
-    r"(?![a-z0-9])"
-)
+_UNIT = re.compile(rf"(?<![a-z0-9.])(\d+(?:\.\d+)?)({'|'.join(SYMBOLS)})(?![a-z0-9])")
 _WORD = re.compile(r"[0-9]+\.[0-9]+(?![0-9.])|[^\W_]+")
 _BESIDE_DIGIT = re.compile(r"\d\s*x|\d[a-z]")
 _DIGIT = re.compile(r"[0-9]")

@@ -17,6 +17,9 @@ MAX_CODE_DIGITS = 3
 _SPELLING = re.compile(
     r"(\+ ?|00 ?(?=[1-9]))?([\d(][\d ()./-]*\d)(?: *(?:ext|extension|x|app|durchwahl)[. ]*\d{1,5})?", re.ASCII
 )
+_CALLED = re.compile(
+    r"(?:tel|telephone|telefon|telefono|phone|ph|fax|mob|mobile|mobil|cell)[.:]? *(?=[+(\d])", re.ASCII
+)
 _DECIMALS = re.compile(r"\d+\.\d+(?: +\d+\.\d+)*|\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _DATE = re.compile(
     r"(?:1[89]|2[01])\d\d([-/. ])[01]?\d\1[0-3]?\d(?!\d)|[0-3]?\d([-/. ])[0-3]?\d\2(?:1[89]|2[01])\d\d(?!\d)", re.ASCII
@@ -40,7 +43,8 @@ def join_digits(text: str) -> str | None:
         return None
     if text.isdigit():
         return text.lstrip("0") or "0"
-    match = _SPELLING.fullmatch(text)
+    # As in `tel:+1-212-555-0147`, the form of links.
+    match = _SPELLING.fullmatch(_CALLED.sub("", text, count=1) if text[0].isalpha() else text)
     if match is None:
         return None
     prefix, number = match.groups()

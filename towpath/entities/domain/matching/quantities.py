@@ -28,6 +28,16 @@ _UNITS: dict[str, dict[str, float]] = {
     "count": {"ct": 1.0, "count": 1.0, "pc": 1.0, "pcs": 1.0, "pk": 1.0, "pack": 1.0, "pieces": 1.0, "piece": 1.0},
 }  # fmt: skip
 """Units by dimension. An ounce is both a mass and a volume: which one, the other side tells."""
+NO_SYMBOLS = frozenset(
+    {
+        "m", "inches", "zoll", "feet", "foot", "yard", "yards", "gr", "ounce", "ounces", "pound", "pounds", "dl",
+        "liter", "litre", "liters", "litres", "floz", "gal", "gallon", "pint", "qt", "watt", "watts", "volt", "volts",
+        "kv", "count", "pack", "pieces", "piece",
+    }
+)  # fmt: skip
+"""Those that are parted from a number which they are written together with no more: `40m` and `6pack` are codes."""
+SYMBOLS = sorted({unit for sizes in _UNITS.values() for unit in sizes} - NO_SYMBOLS | {"mp"})
+"""What is a unit behind a number also without a space. How many pixels there are is a number like any other."""
 _DIMENSIONS: dict[str, list[tuple[str, float]]] = {}
 for _dimension, _sizes in _UNITS.items():
     for _unit, _size in _sizes.items():

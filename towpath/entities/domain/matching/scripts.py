@@ -28,6 +28,7 @@ _CJK = (
 _HAS_CJK = re.compile(f"[{_CJK}]")
 _PART = re.compile(f"{'|'.join(_FORMS)}|[{_CJK}]")
 _BETWEEN_CHARACTERS = re.compile(f"(?<=[{_CJK}]) (?=[{_CJK}])")
+_GUESSED = re.compile(r"[^\x00-\u036f\u0370-\u058f\u10a0-\u10ff\u1c80-\u1cbf\u1d00-\u2bff\u2d00-\u2d2f\ua640-\ua69f]")
 _SILENT = re.compile("['`’]")
 _WORD = re.compile(r"[a-z0-9.]+")
 _SHORT_FORM = re.compile("|".join(map(re.escape, _SHORT_FORMS)))
@@ -44,6 +45,15 @@ def part_characters(text: str) -> str:
 def is_character(word: str) -> bool:
     """Say whether a word is a single character of such a script."""
     return len(word) == 1 and word > "\u3004" and _HAS_CJK.match(word) is not None
+
+
+def is_read_by_guess(value: str) -> bool:
+    """Say whether Latin letters cannot tell how a value is spelt by others.
+
+    Characters have one reading of several, and other scripts leave vowels out. Alphabets such as Cyrillic and Greek
+    tell every sound.
+    """
+    return not value.isascii() and _GUESSED.search(value) is not None
 
 
 @lru_cache(maxsize=1 << 14)

@@ -149,7 +149,7 @@ def set_siblings_apart(model: MatchModel, apart: Bools, contributions: Floats, p
         return
     # Who has said which values are a thing's own has said of the others that they are not.
     is_said = any(field.role is Role.OWN for field in model.fields)
-    tells = np.array([_tells(field, is_said=is_said) for field in model.fields], dtype=np.bool_)
+    tells = np.array([_is_evidence(field, is_said=is_said) for field in model.fields], dtype=np.bool_)
     agreeing = np.where(tells & ~apart[at], np.maximum(contributions[at], 0.0), 0.0)
     against = apart[at] @ np.array([field.apart_bits for field in model.fields])
     excess = np.maximum(prior + contributions[at].sum(axis=1) - (agreeing.sum(axis=1) - against), 0.0)
@@ -174,7 +174,7 @@ def learn_apart_from_labels(model: MatchModel, apart: Bools, duplicates: Bools) 
     )
 
 
-def _tells(field: FieldModel, *, is_said: bool) -> bool:
+def _is_evidence(field: FieldModel, *, is_said: bool) -> bool:
     return field.role in OWN_ROLES or (field.role is Role.OTHER and field.is_telling and not is_said)
 
 

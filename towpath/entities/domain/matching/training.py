@@ -32,9 +32,10 @@ from towpath.entities.domain.matching.neighbours import (
 )
 from towpath.entities.domain.matching.score import match_weights
 from towpath.entities.domain.matching.siblings import learn_apart_bits
+from towpath.entities.domain.matching.splits import Split, propose_splits, propose_style
 from towpath.entities.domain.matching.structure import infer_structure
 from towpath.entities.domain.matching.textspace import Int64s
-from towpath.entities.types import IndexConfig
+from towpath.entities.types import IndexConfig, SplitBy
 
 MIN_PAIRS = 50
 """With fewer candidate pairs there is nothing to learn but how common values are."""
@@ -63,6 +64,8 @@ class Sample:
         sources: source number of each entity, -1 for none; None: no entity has a source.
         source_names: the sources by number.
         queried: which entities have looked for their candidates; None: all have.
+        ids: each entity's id as it was sent; None: not known.
+        batches: the batch that brought each entity, -1 for none; None: not known.
     """
 
     uids: Int64s
@@ -72,6 +75,8 @@ class Sample:
     sources: npt.NDArray[np.int32] | None = None
     source_names: Sequence[str] = ()
     queried: npt.NDArray[np.bool_] | None = None
+    ids: Sequence[str] | None = None
+    batches: Int64s | None = None
 
 
 def train(sample: Sample, config: IndexConfig) -> MatchModel:
@@ -100,11 +105,7 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
     else:
         model = weigh_against_neighbours(model, comparison, random_pairs)
         evidence = _evidence(match_weights(model, comparison))
-        inferred = None
-        if config.infer_sources and sample.sources is not None:
-            split = candidates._replace(sources=sample.sources[order])
-            inferred = infer_structure(evidence, split, sample.source_names)
-        model = model.model_copy(update={"inferred": inferred})
+        plain = evidence
         shares = find_match_shares(model, comparison, evidence, candidates)
         matches = None
         if shares is not None:
@@ -113,11 +114,34 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
             model = weigh_conflicts_of_matches(model, comparison, matches)
             evidence = _evidence(match_weights(model, comparison))
         line = find_line(evidence, candidates, shares)
+        splits = _propose_splits(sample, order, values, config)
+        if config.infer_sources and config.source_field is None:
+            splits += propose_style(values, plain, candidates)
+        inferred = infer_structure(plain, candidates, splits, evidence >= line)
+        model = model.model_copy(update={"inferred": inferred})
         model = learn_apart_bits(model, values, left, right, comparison, matches)
         counts = np.array(list(Counter(tuple(row) for row in values).values()))
         has_many = counts.max() >= MANY_COPIES or counts[counts > 1].sum() >= COPIED_SHARE * len(values)
         model = model.model_copy(update={"equal_are_copies": bool(shares is not None or has_many)})
     return model.model_copy(update={"prior_bits": round(DEFAULT_LINE_BITS - line, 4)})
+
+
+def _propose_splits(
+    sample: Sample,
+    order: Int64s,
+    values: Sequence[Values],
+    config: IndexConfig,
+) -> list[Split]:
+    if not config.infer_sources:
+        return []
+    splits = []
+    if sample.sources is not None:
+        splits.append(Split(SplitBy.SOURCE, sample.source_names, sample.sources[order]))
+    if config.source_field is not None:
+        # Who names a field knows what the sources are.
+        return splits
+    ids = None if sample.ids is None else [sample.ids[place] for place in order.tolist()]
+    return splits + propose_splits(ids, None if sample.batches is None else sample.batches[order], values)
 
 
 def _evidence(weights: Floats) -> Floats:

@@ -22,8 +22,6 @@ CERTAIN_BITS = 8.0
 """Evidence beyond this is not compared any more."""
 ABSENT_BITS = 2.0
 ABSENT_EACH = 2
-MAX_HOLDERS = 2.0
-"""A field whose values are held by fewer entities on average tells entities apart."""
 CONFLICT_BITS = 2.5
 SAME, DIFFERENT = 1, -1
 """What a label says of a pair; 0: there is none."""
@@ -259,12 +257,15 @@ def find_closing_pairs(clusters: Groups, pairs: Pairs, verdicts: Bools, largest:
     labels, members = clusters.labels[order], clusters.uids[order]
     starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]])) if len(labels) else np.empty(0, int)
     sizes = np.diff(np.append(starts, len(labels)))
-    low, high = np.minimum(pairs.left, pairs.right)[verdicts], np.maximum(pairs.left, pairs.right)[verdicts]
+    is_closed = (sizes > 2) & (sizes <= largest)
+    # A single write near a group of thousands decides that group anew: what its pairs are matters to no closing.
+    known = np.flatnonzero(verdicts)
+    known = known[np.isin(pairs.left[known], members[np.repeat(is_closed, sizes)])]
+    low = np.minimum(pairs.left[known], pairs.right[known])
+    high = np.maximum(pairs.left[known], pairs.right[known])
     known_duplicates = set(zip(low.tolist(), high.tolist(), strict=True))
     closing: list[tuple[int, int]] = []
-    for start, count in zip(starts.tolist(), sizes.tolist(), strict=True):
-        if not 2 < count <= largest:
-            continue
+    for start, count in zip(starts[is_closed].tolist(), sizes[is_closed].tolist(), strict=True):
         group = members[start : start + count].tolist()
         closing.extend(pair for pair in combinations(group, 2) if pair not in known_duplicates)
     closing.sort()
@@ -283,7 +284,7 @@ def is_clear_conflict(model: MatchModel, contributions: npt.NDArray[np.floating]
         model: of the index.
         contributions: pairs x fields in bits, without the prior.
     """
-    telling = np.array([0 < field.agreement * field.sampled < MAX_HOLDERS for field in model.fields], dtype=np.bool_)
-    disagrees = (contributions[:, telling] <= -CONFLICT_BITS).any(axis=1)
+    unique = np.array([field.is_nearly_unique for field in model.fields], dtype=np.bool_)
+    disagrees = (contributions[:, unique] <= -CONFLICT_BITS).any(axis=1)
     alone = model.prior_bits + contributions.sum(axis=1, dtype=np.float64)
     return np.asarray((alone < DEFAULT_LINE_BITS) & (disagrees | (alone < 0.0)))
