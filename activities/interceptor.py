@@ -27,6 +27,7 @@ from towpath.jobs.faults import Fault, internal_message, judge, log_unforeseen, 
 from towpath.jobs.registry import is_kind
 from towpath.jobs.service.runs import JobRuns
 from towpath.jobs.types import JobRef, Retrying, RetryNotice
+from towpath.jobs.waits import CURRENT_WAITS, ActivityWaits
 
 logger = logging.getLogger("towpath.activities")
 
@@ -85,8 +86,10 @@ class _Guard(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         ref = None if info.is_local else _job_of(info)
+        waits = ActivityWaits(ref)
+        CURRENT_WAITS.set(waits)
         # A local activity has no heartbeat.
-        heartbeat = None if info.is_local else asyncio.create_task(_send_heartbeats())
+        heartbeat = None if info.is_local else asyncio.create_task(_send_heartbeats(waits))
         try:
             if info.attempt > 1 and ref is not None:
                 await self._report(lambda: self._note_lost(ref, info))
@@ -190,9 +193,9 @@ def _give_up(fault: Fault, where: str, reason: str) -> ApplicationError:
     return to_failure(fault, f"{fault.message} ({reason})", retryable=False)
 
 
-async def _send_heartbeats() -> None:
+async def _send_heartbeats(waits: ActivityWaits) -> None:
     while True:
-        activity.heartbeat()
+        activity.heartbeat(*waits.details)
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
 

@@ -74,6 +74,7 @@ from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.jobs.registry import upkeep_kinds
 from towpath.llm import Catalog
+from towpath.llm.limiter.budgets import measure_use
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url
 from towpath.runtime.exposure import list_own_endpoints
@@ -277,7 +278,13 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         key_uses = KeyUses(database)
         stack.push_async_callback(key_uses.close)
         limiter = Limiter(database)
-        limits = Limits(settings.default_limits, database, limiter, upkeep=upkeep_kinds())
+        limits = Limits(
+            settings.default_limits,
+            database,
+            limiter,
+            upkeep=upkeep_kinds(),
+            measure_models=partial(measure_use, database),
+        )
         streams = StreamLeases(database, limits)
         await streams.start()
         stack.push_async_callback(streams.close)

@@ -206,7 +206,7 @@ async def run(entities: int, streams: int) -> None:
     """Measure and print all figures."""
     with provider() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(
-            home=Path(folder) / "home", port=0, ui_port=0, workers=WORKERS, llm_concurrency=AT_ONCE // WORKERS,
+            home=Path(folder) / "home", port=0, ui_port=0, workers=WORKERS, llm_concurrency=AT_ONCE,
             llm_providers={"openai": ProviderConfig(url=f"{url}/v1", key=KEY)},
         )  # fmt: skip
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:

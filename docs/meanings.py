@@ -128,6 +128,11 @@ EVENTS: dict[str, tuple[str, str]] = {
         "`provider`, `attempt`, `code`, `message`, `since`, `nextAttemptAt`, `givesUpAt`",
         "A provider does not respond; the job waits for it.",
     ),
+    "job.waiting": (
+        "`provider`, `reason`, `requests`, `until`, `toldAt`",
+        "Requests wait in the queue of a provider: it asked to wait (`retry_after`), or a limit of a minute is used up"
+        " (`rate`). At most one in five seconds.",
+    ),
     "job.restarted": ("", "The job was restarted; the next attempt follows."),
     "job.completed": ("counts, `result`", "Final: the job completed. Items may still have failed."),
     "job.failed": ("counts, `error`", "Final: the job failed."),
@@ -188,15 +193,16 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "Encryption": ("encryption_keys", "payload_encryption", "codec_token", "temporal_details"),
     "Jobs": ("batch_sync_limit", "cancel_wait_seconds", "retry_days", "provider_patience_seconds", "retention_days"),
     "Limits": (
-        "limit_requests", "limit_jobs", "limit_bytes", "limit_streams", "statement_seconds", "max_body_bytes",
+        "limit_requests", "limit_jobs", "limit_bytes", "limit_streams", "limit_llm_requests", "limit_llm_tokens",
+        "limit_llm_calls", "statement_seconds", "max_body_bytes",
         "max_json_bytes", "max_ndjson_bytes", "upload_min_rate", "upload_grace_seconds", "upload_seconds", "uploads",
         "uploads_per_organization", "upload_wait_seconds",
     ),
     "Entities": ("index_chunk", "match_chunk", "match_memory_mb", "settle_seconds"),
     "Embeddings": (
         "embedding_model", "embedding_url", "embedding_key", "embedding_tokens", "embedding_overlap", "embedding_batch",
-        "embedding_threads", "vector_chunk", "vector_max_items", "vector_max_bytes", "vector_exact", "files_root",
-        "source_max_bytes", "source_seconds",
+        "embedding_threads", "embedding_requests_per_minute", "embedding_tokens_per_minute", "vector_chunk",
+        "vector_max_items", "vector_max_bytes", "vector_exact", "files_root", "source_max_bytes", "source_seconds",
     ),
     "Files and batches": ("served_file_max_bytes", "served_max_requests", "served_request_max_bytes", "served_chunk"),
     "Language models and enrichment": (

@@ -58,6 +58,10 @@ from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
 from towpath.llm.batches.service import BatchService
 from towpath.llm.gateway import LlmGateway
+from towpath.llm.limiter.budgets import budgets_of
+from towpath.llm.limiter.ledger import PostgresLedger
+from towpath.llm.limiter.limiter import ProviderLimiter
+from towpath.llm.limiter.telling import telling
 from towpath.llm.retention import sweep_after
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
@@ -153,6 +157,7 @@ class Parts:
     client: GuardedClient
     llm_gateway: LlmGateway
     models: LanguageModels
+    limiter: ProviderLimiter
     batches: BatchService
     batch_steps: BatchActivities
     installed: tuple[object, ...] = ()
@@ -182,7 +187,10 @@ class Parts:
             seconds=WEBHOOK_SECONDS,
         )
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
-        models = LanguageModels(settings.llm, partial(local_llm_url, settings))
+        limiter = ProviderLimiter(
+            PostgresLedger(database), budgets_of(database, settings.default_limits), telling(database)
+        )
+        models = LanguageModels(settings.llm, partial(local_llm_url, settings), limiter)
         vault = Vault(settings.encryption_key_list)
         patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
         llm_gateway = LlmGateway(database, models, patience)
@@ -233,7 +241,7 @@ class Parts:
                 )
             ),
             vectors=VectorActivities(
-                TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
+                TaskChunks(database, index, partial(make_embedder, settings.embedding, limiter), sources, patience)
             ),
             enrichment=EnrichmentActivities(EnrichmentRuns(database, llm_gateway)),
             tasks=LlmTaskActivities(LlmTasks(database, llm_gateway)),
@@ -263,6 +271,7 @@ class Parts:
             client=client,
             llm_gateway=llm_gateway,
             models=models,
+            limiter=limiter,
             batches=batches,
             batch_steps=BatchActivities(batches),
             installed=tuple(part for feature in installed_features() for part in feature.activities(database)),
@@ -358,6 +367,8 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         logger.info("ready, serving %s", ", ".join(queues))
         await stop.wait()
         logger.info("stopping")
+        # What waits for its turn at a provider would wait through all of the grace.
+        parts.limiter.close()
 
 
 def run(settings: Settings, queues: Sequence[Queue]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from towpath.jobs.registry import job_type
-from towpath.jobs.rows import awaited_of, error_of, progress_of, ref_of, retrying_of, warnings_of
+from towpath.jobs.rows import awaited_of, error_of, progress_of, ref_of, retrying_of, waiting_of, warnings_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Cost, JobLinks, JobView
 from towpath.runtime.settings import Settings
@@ -29,6 +31,7 @@ def job_view(job: JobRow, settings: Settings) -> JobView:
         error=error_of(job),
         warnings=warnings_of(job),
         retrying=retrying_of(job),
+        waiting=waiting_of(job, datetime.now(UTC)),
         cost=Cost(usd=job.cost_usd, input_tokens=job.input_tokens, output_tokens=job.output_tokens),
         awaited=awaited_of(job),
         result=job.result,

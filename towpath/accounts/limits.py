@@ -17,11 +17,14 @@ class LimitName(StrEnum):
     JOBS = "jobs_in_flight"
     BYTES = "stored_bytes"
     STREAMS = "open_streams"
+    LLM_REQUESTS = "llm_requests"
+    LLM_TOKENS = "llm_tokens"
+    LLM_CALLS = "llm_calls"
 
 
 WINDOW_SECONDS = 60
 """Of the limits that are a rate."""
-RATES = frozenset({LimitName.REQUESTS, LimitName.AI_REQUESTS})
+RATES = frozenset({LimitName.REQUESTS, LimitName.AI_REQUESTS, LimitName.LLM_REQUESTS, LimitName.LLM_TOKENS})
 JOBS_RETRY_SECONDS = 10
 """After which one of an organization's jobs may have ended."""
 MEANINGS = {
@@ -30,6 +33,9 @@ MEANINGS = {
     LimitName.JOBS: "jobs that are pending, running or paused",
     LimitName.BYTES: "bytes that are kept; measured once a minute, entities, vectors and records by a sample",
     LimitName.STREAMS: "event streams that are open",
+    LimitName.LLM_REQUESTS: "requests a minute to each provider of models; beyond it they wait, none is refused",
+    LimitName.LLM_TOKENS: "tokens a minute, in and out, of each provider of models; beyond it requests wait",
+    LimitName.LLM_CALLS: "requests at once to each provider of models; beyond it they wait",
 }
 
 

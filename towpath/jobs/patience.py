@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
-from towpath.core.errors import ModelError, TowpathError
+from towpath.core.errors import ErrorCode, ModelError, TowpathError
 from towpath.core.texts import format_utc
 from towpath.db.engine import Database
 from towpath.jobs.backoff import backoff_after
@@ -69,6 +69,12 @@ class Patience:
         if not error.retryable:
             return error
         now = self._clock()
+        if error.code is ErrorCode.RATE_LIMITED and error.retry_after and error.retry_after <= self._seconds:
+            # A provider that says when it goes on is not away, however often it says so.
+            outage = Outage(since=now, tries=1)
+            wait, until = float(error.retry_after), now + timedelta(seconds=self._seconds)
+            await self._append_event(ref, provider, error, outage, now, wait, until)
+            return error
         async with self._database.transaction() as connection:
             outage = await note_failure(connection, ref, _digest(call), now)
         until = outage.since + timedelta(seconds=self._seconds)

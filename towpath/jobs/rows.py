@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from towpath.core.errors import ErrorCode
@@ -17,7 +18,11 @@ from towpath.jobs.types import (
     Progress,
     Retrying,
     ReviewStatus,
+    Waiting,
 )
+
+WAITING_SHOWN = timedelta(seconds=70)
+"""Somewhat longer than the longest time between two reports of a wait that lasts."""
 
 
 def ref_of(job: JobRow) -> JobRef:
@@ -53,6 +58,14 @@ def retrying_of(job: JobRow) -> Retrying | None:
     """Return the step of a job that has failed most often and is tried again."""
     steps = [Retrying.model_validate(step) for step in job.retries.values()]
     return max(steps, key=lambda step: step.attempt, default=None)
+
+
+def waiting_of(job: JobRow, now: datetime) -> Waiting | None:
+    """Return what requests of a job wait for in the queue of a provider, if that was told lately."""
+    if job.waiting is None or job.state is not JobState.RUNNING:
+        return None
+    waiting = Waiting.model_validate(job.waiting)
+    return waiting if max(waiting.until, waiting.told_at + WAITING_SHOWN) >= now else None
 
 
 def is_current_run(job: JobRow, ref: JobRef) -> bool:

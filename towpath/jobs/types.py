@@ -170,6 +170,18 @@ def truncate(text: str, max_length: int) -> str:
     return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
+class Waiting(Wire):
+    """Requests of a job that wait in the queue of a provider."""
+
+    provider: str
+    reason: str = Field(
+        description="`retry_after`: the provider has asked to wait; `rate`: a limit of a minute is used."
+    )
+    requests: int = Field(description="How many wait in the activity that tells it.")
+    until: datetime = Field(description="When the next one may be sent.")
+    told_at: datetime
+
+
 class Retrying(Wire):
     """A step of a job that has failed and is tried again."""
 
@@ -230,6 +242,9 @@ class JobView(Wire):
     retrying: Retrying | None = Field(
         default=None, description="The step that has failed most often and is tried again; none: all goes well."
     )
+    waiting: Waiting | None = Field(
+        default=None, description="What requests of the job wait for in the queue of a provider; none: nothing."
+    )
     warnings: list[JobWarning] = Field(
         default=[], description="What was done worse than it was asked for; the first hundred, then how many more."
     )
@@ -279,6 +294,7 @@ class EventType(StrEnum):
     CANCELLING = "job.cancelling"
     WARNING = "job.warning"
     PROVIDER_AWAY = "job.provider_away"
+    WAITING = "job.waiting"
     EXECUTION_SELECTED = "job.execution_selected"
     ANSWERS_AWAITED = "job.answers_awaited"
     RESTARTED = "job.restarted"

@@ -57,7 +57,7 @@ def _translate(model: str, error: Exception, cause: BaseException) -> ModelError
     if isinstance(cause, openai.APIStatusError | anthropic.APIStatusError):
         return _of_status(model, cause.status_code, _message(cause), cause.response.headers)
     if isinstance(cause, openai.APIConnectionError | anthropic.APIConnectionError | OSError):
-        return ProviderDownError(f"{model} cannot be reached: {_reason(cause)}"[:MAX_DETAIL])
+        return _own(cause) or ProviderDownError(f"{model} cannot be reached: {_reason(cause)}"[:MAX_DETAIL])
     return _of_answer(model, error, cause)
 
 
@@ -70,6 +70,13 @@ def _of_answer(model: str, error: BaseException, cause: BaseException) -> ModelE
     if isinstance(cause, pydantic.ValidationError | json.JSONDecodeError | ValueError):
         return OutputInvalidError(f"{model} gave no valid answer: {_validation(cause)}")
     return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])
+
+
+def _own(error: BaseException) -> ModelError | None:
+    """Return an error of ours that a request has ended with: the SDKs take it for one of the connection."""
+    while error.__cause__ is not None and not isinstance(error, ModelError):
+        error = error.__cause__
+    return error if isinstance(error, ModelError) else None
 
 
 def is_cut_off(error: BaseException) -> bool:

@@ -63,3 +63,8 @@ class Flight:
             raise asyncio.CancelledError
         self.requests += 1
         self.is_sent = True
+
+    def return_unpaid(self) -> None:
+        """Note that a request has come back undone, and waits to be sent anew."""
+        self.requests -= 1
+        self.is_sent = False

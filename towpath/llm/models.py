@@ -5,8 +5,6 @@ The SDKs' own retries are off: Temporal's are durable, and know how long to wait
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,10 @@ from towpath.core.imports import import_beside_loop
 from towpath.llm.capabilities import takes_strict_forms
 from towpath.llm.catalog import Catalog
 from towpath.llm.flight import Flight
+from towpath.llm.limiter.ledger import MemoryLedger
+from towpath.llm.limiter.limiter import ProviderLimiter
+from towpath.llm.limiter.pool import Pool
+from towpath.llm.limiter.types import Budget, PoolKey
 from towpath.llm.limits import AnswerLimits
 from towpath.llm.messages import build_messages, shared_tools
 from towpath.llm.types import (
@@ -52,16 +54,17 @@ class LanguageModels:
     Args:
         config: The providers and limits.
         local_url: Starts the embedded model's server if need be, and tells its base URL.
+        limiter: Says when a request may be sent; None: one that knows this process alone.
     """
 
-    def __init__(self, config: LlmConfig, local_url: LocalUrl) -> None:
+    def __init__(self, config: LlmConfig, local_url: LocalUrl, limiter: ProviderLimiter | None = None) -> None:
         self.catalog = Catalog(config)
         self._config = config
         self._limits = AnswerLimits(self.catalog)
         self._local_url = local_url
         self._clients: dict[tuple[str, OutputMode], AsyncInstructor] = {}
         self._sdks: list[Any] = []
-        self._slots: dict[tuple[str, str], asyncio.Semaphore] = defaultdict(asyncio.Semaphore)
+        self._limiter = limiter or ProviderLimiter(MemoryLedger())
 
     async def ask(
         self,
@@ -77,7 +80,7 @@ class LanguageModels:
         """Ask a model.
 
         Args:
-            organization: Whose call it is; each has its own slots with a provider.
+            organization: Whose call it is; organizations share what a provider takes.
             model: The model key.
             prompt: What is asked; `form` is what the answer must be.
             plain_json: Ask for JSON in words, for models that take no form.
@@ -98,11 +101,12 @@ class LanguageModels:
         from towpath.llm.slots import Call
 
         client = await self._client(provider, known, mode)
-        slot = self._slot(provider, organization, known)
+        pool = self._pool(provider, known)
         most = self._config.repairs if repairs is None else repairs
         priced = self.catalog.priced
         call = Call(
-            slot,
+            pool,
+            organization,
             self._config.seconds,
             partial(priced, model),
             flight or Flight(),
@@ -157,19 +161,22 @@ class LanguageModels:
             raise ModelError(f"no worker knows the provider {provider}")
         await import_beside_loop(*MODULES, SDKS[known.api])
         client = await self._client(provider, known, known.mode)
-        slot = self._slot(provider, organization, known)
-        return client.client, Call(slot, self._config.seconds, partial(self.catalog.priced, model), flight)
+        priced = partial(self.catalog.priced, model)
+        return client.client, Call(self._pool(provider, known), organization, self._config.seconds, priced, flight)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and end all waits."""
+        await self._limiter.stop()
         for sdk in self._sdks:
             await sdk.close()
 
-    def _slot(self, provider: str, organization: str, known: ProviderConfig) -> asyncio.Semaphore:
-        key = (provider, organization)
-        if key not in self._slots:
-            self._slots[key] = asyncio.Semaphore(known.concurrency or self._config.concurrency)
-        return self._slots[key]
+    def _pool(self, provider: str, known: ProviderConfig) -> Pool:
+        budget = Budget(
+            requests=known.requests_per_minute,
+            tokens=known.tokens_per_minute,
+            calls=known.concurrency or self._config.concurrency,
+        )
+        return self._limiter.pool(PoolKey.of(provider, known.key), budget)
 
     async def _create(
         self,

@@ -45,7 +45,11 @@ class ProviderConfig(BaseModel):
     key: str | None = Field(default=None, repr=False, description="API key; none: the provider needs none.")
     models: list[str] | None = Field(default=None, description="Its models; none: every name is tried.")
     mode: OutputMode = OutputMode.TOOLS
-    concurrency: int | None = Field(default=None, ge=1, description="Calls at once, an organisation and process.")
+    concurrency: int | None = Field(default=None, ge=1, description="Calls at once, of all workers; none: the general.")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests a minute, of all workers.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Tokens a minute, in and out, of all workers."
+    )
     prices: str | None = Field(default=None, description="Whose prices hold; none: it costs nothing.")
     small: bool = Field(default=False, description="Whether forms are bounded for a small model.")
     context: int | None = Field(
@@ -60,7 +64,7 @@ class LlmConfig(BaseModel):
     providers: dict[str, ProviderConfig] = {}
     repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
     seconds: float = Field(default=120.0, gt=0, description="Longest time of one call.")
-    concurrency: int = Field(default=8, ge=1, description="Calls at once, a provider, organisation and process.")
+    concurrency: int = Field(default=32, ge=1, description="Calls at once with a provider's key, of all workers.")
     batch_calls: int = Field(default=50_000, ge=1, description="Calls in one batch of a provider.")
     batch_first_wait: float = Field(default=15.0, gt=0, description="Seconds before the first look at a batch.")
     batch_longest_wait: float = Field(default=300.0, gt=0, description="Seconds between two looks in the end.")

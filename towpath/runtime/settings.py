@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from towpath.accounts.limits import LimitName
 from towpath.core.queues import read_queues
 from towpath.documents.types import ReadLimits
+from towpath.llm.limiter.types import Budget
 from towpath.llm.types import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
 from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
 
@@ -100,6 +101,17 @@ class Settings(BaseSettings):
     embedding_batch: Annotated[int, Field(ge=1, le=2048)] | None = Field(
         default=None, description="Texts per call of the embedding model."
     )
+    embedding_requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests per minute to the embeddings API, of all workers; by default learned from what it"
+        " refuses. With the key and address of the provider openai its limits apply.",
+    )
+    embedding_tokens_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens per minute with the embeddings API, of all workers; by default any number.",
+    )
     embedding_threads: int = Field(default=1, ge=1, le=64, description="Threads of the local model per process.")
     vector_chunk: int = Field(default=256, ge=1, le=5000, description="Items per staged page of a task.")
     vector_max_items: int = Field(default=100_000, ge=1, description="Maximum number of items in a task.")
@@ -164,7 +176,7 @@ class Settings(BaseSettings):
         "embedding endpoint, a database, the server of a document.",
     )
     llm_concurrency: int = Field(
-        default=8, ge=1, description="Concurrent calls per provider, organization and worker process."
+        default=32, ge=1, description="Concurrent requests to a provider with one key, of all workers together."
     )
     llm_slots: int = Field(
         default=8, ge=1, le=200, description="Pages of entities that a worker process works on at once."
@@ -254,6 +266,15 @@ class Settings(BaseSettings):
     limit_jobs: int = Field(default=5_000, ge=0, description="Jobs of an organization in flight; 0: unlimited.")
     limit_bytes: int = Field(default=100 << 30, ge=0, description="Bytes that an organization may store; 0: unlimited.")
     limit_streams: int = Field(default=200, ge=0, description="Open event streams of an organization; 0: unlimited.")
+    limit_llm_requests: int = Field(
+        default=0, ge=0, description="Requests of an organization per minute to each model provider; 0: unlimited."
+    )
+    limit_llm_tokens: int = Field(
+        default=0, ge=0, description="Tokens of an organization per minute with each model provider; 0: unlimited."
+    )
+    limit_llm_calls: int = Field(
+        default=0, ge=0, description="Concurrent requests of an organization to each model provider; 0: unlimited."
+    )
     batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered immediately.")
     cancel_wait_seconds: float = Field(
         default=5.0, ge=0, description="How long a request to cancel waits for the job to end."
@@ -357,11 +378,19 @@ class Settings(BaseSettings):
 
     @property
     def embedding(self) -> EmbeddingConfig:
-        """The embedding model."""
+        """The embedding model; under the same key and address as the provider `openai` it shares that one's limits."""
+        key, openai = self.embedding_key or os.environ.get("OPENAI_API_KEY") or None, self.llm.providers["openai"]
+        is_shared = key == openai.key and (self.embedding_url or None) == (openai.url or None)
         return EmbeddingConfig(
+            provider="openai" if is_shared else "embeddings",
+            budget=Budget(
+                requests=openai.requests_per_minute if is_shared else self.embedding_requests_per_minute,
+                tokens=openai.tokens_per_minute if is_shared else self.embedding_tokens_per_minute,
+                calls=(openai.concurrency if is_shared else None) or self.llm_concurrency,
+            ),
             model=self.embedding_model,
             url=self.embedding_url,
-            key=self.embedding_key or os.environ.get("OPENAI_API_KEY") or None,
+            key=key,
             part_tokens=self.embedding_tokens,
             overlap=self.embedding_overlap,
             batch=self.embedding_batch,
@@ -428,6 +457,9 @@ class Settings(BaseSettings):
             LimitName.JOBS: self.limit_jobs,
             LimitName.BYTES: self.limit_bytes,
             LimitName.STREAMS: self.limit_streams,
+            LimitName.LLM_REQUESTS: self.limit_llm_requests,
+            LimitName.LLM_TOKENS: self.limit_llm_tokens,
+            LimitName.LLM_CALLS: self.limit_llm_calls,
         }
 
 

@@ -15,6 +15,7 @@ from towpath.core.errors import ErrorCode
 from towpath.core.values import NUMBER
 from towpath.core.words import Word
 from towpath.jobs.types import JobState, JobWarning
+from towpath.llm.limiter.types import Budget
 from towpath.webhooks.types import WebhookFields
 
 VECTOR_UPSERTION = "vector_upsertion"
@@ -110,6 +111,8 @@ class EmbeddingConfig(BaseModel):
     overlap: int = Field(default=32, description="Tokens that a part shares with the one before.")
     batch: int | None = Field(default=None, description="Texts in one call; None: what suits the model.")
     threads: int = Field(default=1, description="Threads of the local model.")
+    provider: str = Field(default="embeddings", description="Whose limits its requests share.")
+    budget: Budget = Field(default=Budget(calls=32), description="What the provider takes, of all workers together.")
 
 
 class DataItem(Strict):

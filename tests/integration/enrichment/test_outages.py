@@ -140,9 +140,11 @@ async def server(database: Database, loopback: LlmServer) -> AsyncIterator[Waiti
         yield made[0]
 
 
-@pytest.fixture
-def waiting(server: Waiting, provider: LlmServer) -> Waiting:
-    """Its provider as new."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def waiting(server: Waiting, provider: LlmServer) -> Waiting:
+    """Its provider as new, and nobody told to wait for it."""
+    async with server.database.transaction() as connection:
+        await connection.execute("DELETE FROM llm_pools")
     server.back, server.failed = None, []
     return server
 

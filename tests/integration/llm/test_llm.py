@@ -118,7 +118,7 @@ async def test_after_the_repairs_the_answer_is_invalid_and_its_tokens_are_told(
     [
         ([Fault(refusal="I cannot help with that.")] * 3, None),
         ([Fault(cut=True)] * 2, 2),
-        ([Fault(content={"name": 7}), Fault(status=429, headers={"Retry-After": "1"})], 1),
+        ([Fault(content={"name": 7}), Fault(status=429, headers={"Retry-After": "100"})], 1),
         ([Fault(content={"name": 7}), Fault(hang=4.0, close=True)], 1),
         ([Fault(content={"name": 7}), Fault(close=True)], 1),
         ([Fault(content={"name": 7}), Fault(content={"name": 8}), Fault(status=400, message="refused by policy")], 2),
@@ -159,7 +159,7 @@ async def test_cached_tokens_are_counted_at_their_price(server: LlmServer, model
 @pytest.mark.parametrize(
     ("fault", "kind", "retryable"),
     [
-        (Fault(status=429, headers={"Retry-After": "7"}), RateLimitedError, True),
+        (Fault(status=429, headers={"Retry-After": "700"}), RateLimitedError, True),
         (Fault(status=500), ProviderDownError, True),
         (Fault(status=529), ProviderDownError, True),
         (Fault(close=True), ProviderDownError, True),
@@ -179,7 +179,7 @@ async def test_each_failure_is_one_typed_error_after_one_call(
         await models.ask("org", model, PROMPT)
     assert type(caught.value) is kind
     assert caught.value.retryable is retryable
-    assert caught.value.retry_after == (7 if kind is RateLimitedError else None)
+    assert caught.value.retry_after == (700 if kind is RateLimitedError else None)
     assert len(server.calls) == 1
 
 
@@ -265,13 +265,15 @@ async def test_nobody_listening_is_a_provider_that_is_down() -> None:
     await made.close()
 
 
-async def test_slots_are_counted_by_provider_and_organization(server: LlmServer) -> None:
+async def test_slots_are_counted_by_provider_and_shared_by_organizations(server: LlmServer) -> None:
     server.seconds = 0.2
     models = LanguageModels(config_of(server.url, concurrency=2), nowhere)
     await asyncio.gather(*(models.ask("one", "openai::gpt-4o", PROMPT) for _ in range(6)))
     assert server.most_at_once == 2
-    server.most_at_once = 0
+    both = ("openai::gpt-4o", "anthropic::claude-haiku-4-5")
     await asyncio.gather(*(models.ask(name, "openai::gpt-4o", PROMPT) for name in ("one", "two") for _ in range(4)))
+    assert server.most_at_once == 2
+    await asyncio.gather(*(models.ask("one", model, PROMPT) for model in both for _ in range(4)))
     assert server.most_at_once == 4
     await models.close()
 

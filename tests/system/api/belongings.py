@@ -103,6 +103,8 @@ def _enrichment(mine: Belongings) -> None:
     job = org.enrich(entity_data=entity, schema_id=schema, models=MODELS)
     org.until(job)
     records = [one for one in org.records(job_id=job) if one["type"] == "enrichment"]
+    right = {"values": {"slogan": f"Light of {mine.mark}"}}
+    org.call("POST", f"/api/records/{records[0]['id']}/corrections", json=right)
     file = {"filename": "note.txt", "content_base64": base64.b64encode(mine.mark.encode()).decode()}
     mine.things |= {
         "schema": schema, "enrichment": job, "record": records[0]["id"], "records": [one["id"] for one in records],

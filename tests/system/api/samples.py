@@ -55,6 +55,7 @@ ENDS = (
     "DELETE /v1/entity",
     "DELETE /v1/indexes/{indexName}",
     "POST /api/fusion/merge",
+    "DELETE /api/records/{record_id}/corrections",
     "POST /api/records/batch-delete",
     "POST /api/records/batch-restore",
     "DELETE /api/attachments/{attachment_id}",
@@ -91,6 +92,7 @@ EXEMPT = {
     ("POST /v1/ai/*", "currentTopicName"): "looked for in the model beside it",
     ("POST /v1/ai/*", "potentialTopicNames"): "looked for in the model beside it",
     ("POST /api/fusion/*", "attachment_ids"): UNUSED,
+    ("POST /api/schema/generate/*", "generate_semantic_ids"): UNUSED,
     ("POST /annotate", "extractId"): UNUSED,
     ("POST /annotate", "extractExampleId"): UNUSED,
     ("*", "last_event_id"): "counts the events of the job in the path",
@@ -99,7 +101,8 @@ EXEMPT = {
 
 LISTED = {
     ("GET /v1/jobs", "externalId"), ("GET /api/records", "job_id"), ("GET /api/records", "entity_id"),
-    ("GET /api/records/export", "job_id"), ("GET /api/records/export", "entity_id"), ("GET /jobs", "templateId"),
+    ("GET /api/records/accuracy", "schema_id"), ("GET /api/records/export", "job_id"),
+    ("GET /api/records/export", "entity_id"), ("GET /jobs", "templateId"),
     ("GET /v1/ai/jobs", "conversationId"), ("GET /v1/ai/jobs", "modelId"), ("GET /v1/models", "*"),
     ("GET /v1/webhooks/deliveries", "jobId"),
     ("POST /api/records/batch-delete", "ids"), ("POST /api/records/batch-restore", "ids"),

@@ -1,6 +1,7 @@
 """The requests of the public n8n nodes and of the Make app, with the members of the answers that they read.
 
-The routes that generate samples and subscribe to results are replayed where they are tested.
+Not replayed: generating a sample (both: `POST /api/schema/sample/generate/sync`), the trigger of n8n (`GET`, `POST`,
+`DELETE /api/schemas/{id}/subscriptions`), and what is outside of this API: databases, deltas and their sync.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Where Postgres does not answer, nothing is refused for a limit; what the request
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from towpath.accounts.limits import JOBS_RETRY_SECONDS, MEANINGS, RATES, WINDOW_SECONDS, LimitName, LimitView
 from towpath.accounts.rate_limiter import Limiter, Rate, raise_unless_away
@@ -25,6 +25,9 @@ STREAMS = "stream"
 """The kind of the leases."""
 
 
+MeasureUse = Callable[[str], Awaitable[Mapping[LimitName, int]]]
+
+
 class Limits:
     """What each organization may use.
 
@@ -33,11 +36,19 @@ class Limits:
         database: Where an organization's own limits and its usage are.
         limiter: Counts requests.
         upkeep: Kinds of jobs that the system starts for itself: they do not count.
+        measure_models: Tells what an organization uses of providers of models.
     """
 
     def __init__(
-        self, defaults: Mapping[LimitName, int], database: Database, limiter: Limiter, *, upkeep: Iterable[str] = ()
+        self,
+        defaults: Mapping[LimitName, int],
+        database: Database,
+        limiter: Limiter,
+        *,
+        upkeep: Iterable[str] = (),
+        measure_models: MeasureUse | None = None,
     ) -> None:
+        self._measure_models = measure_models
         self._defaults = defaults
         self._upkeep = frozenset(upkeep)
         self._database = database
@@ -122,9 +133,11 @@ class Limits:
             LimitName.BYTES: await measure_stored_bytes(self._database, organization),
             LimitName.STREAMS: await count_leases(self._database, STREAMS, organization),
         }
+        if self._measure_models is not None:
+            used.update(await self._measure_models(organization))
         return [
             LimitView(
-                name=name, meaning=MEANINGS[name], most=self.get(organization, name) or None, used=used[name],
+                name=name, meaning=MEANINGS[name], most=self.get(organization, name) or None, used=used.get(name, 0),
                 window_seconds=WINDOW_SECONDS if name in RATES else None, own=name in own,
             )
             for name in LimitName

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from towpath.accounts.types import Principal
 from towpath.core.checks import Checks
-from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, PaymentRequiredError, TooLargeError
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.core.languages import LANGUAGES
 from towpath.db.engine import Connection, Database
@@ -29,14 +29,11 @@ from towpath.enrichment.bodies import (
 )
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
-from towpath.enrichment.domain.estimate import Price, estimate
-from towpath.enrichment.domain.prompts import enrichment_prompt
-from towpath.enrichment.domain.runs import calls_of, calls_to_repeat, choose_strategy
+from towpath.enrichment.domain.runs import calls_to_repeat, choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
-from towpath.enrichment.domain.sources import ShownSources, fit_sources
-from towpath.enrichment.expertise_calls import least_room
 from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.records import result_of
+from towpath.enrichment.service.pricing import check_cap, estimate_with_sources, load_sources, models_of
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.store.tables import RecordRow
@@ -62,8 +59,7 @@ from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
 from towpath.llm.batches.choice import choose_execution
 from towpath.llm.batches.types import Execution
-from towpath.llm.bounds import least_price
-from towpath.llm.store.attachments import as_source, assert_attachments, get_attachments
+from towpath.llm.store.attachments import assert_attachments
 
 DEFAULT_MODEL_TASKS = ("enrichment", "schema_generation", "sample_generation")
 """What `auto` is chosen for, in the words of clients."""
@@ -355,7 +351,7 @@ async def estimate_start(parts: EnrichmentParts, organization: str, body: Estima
     if body.selected_indices is not None and body.entities is not None:
         selected = set(body.selected_indices)
         entities = [entity for place, entity in enumerate(entities) if place in selected]
-    shown, images = await _load_sources(parts, organization, plan)
+    shown, images = await load_sources(parts, organization, plan)
     warnings = [
         {"code": ErrorCode.SOURCE_TRUNCATED, "message": message, "item": name}
         for sources in shown.values()
@@ -364,37 +360,7 @@ async def estimate_start(parts: EnrichmentParts, organization: str, body: Estima
     catalog = parts.catalog
     has_batches = all(catalog.has_batches(model) for model in models_of(plan))
     batch_price = partial(catalog.price, batch=True) if has_batches else None
-    return {**_estimate(catalog, plan, entities, shown, images, batch_price), "warnings": warnings}
-
-
-def models_of(plan: Plan) -> list[str]:
-    """Return every model that a plan asks."""
-    return [*plan.models, *filter(None, (plan.arbitration_model, plan.classification_model))]
-
-
-async def _load_sources(parts: EnrichmentParts, organization: str, plan: Plan) -> tuple[dict[str, ShownSources], int]:
-    """Load what of the source files each model will be shown, and how many of them are images."""
-    rows = await get_attachments(parts.database, organization, plan.attachment_ids)
-    texts = [as_source(row) for row in rows if row.mode == "text"]
-    windows = {model: parts.catalog.context_length(model) for model in plan.models}
-    fitted = await parts.checks.run(organization, _fit_all, texts, windows)
-    return fitted, len(rows) - len(texts)
-
-
-def _fit_all(texts: Sequence[str], windows: Mapping[str, int]) -> dict[str, ShownSources]:
-    return {model: fit_sources(texts, model, window) for model, window in windows.items()}
-
-
-def _estimate(
-    catalog: Catalog,
-    plan: Plan,
-    entities: Sequence[dict[str, Any]],
-    shown: Mapping[str, ShownSources],
-    images: int,
-    batch_price: Price | None = None,
-) -> dict[str, Any]:
-    tokens = {model: sources.tokens for model, sources in shown.items()}
-    return estimate(plan, entities, catalog.price, batch_price=batch_price, sources=tokens, images=images)
+    return {**estimate_with_sources(catalog, plan, entities, shown, images, batch_price), "warnings": warnings}
 
 
 async def find_content(
@@ -496,36 +462,3 @@ def check_entities(plan: Plan, entities: Entities) -> None:
     """
     for index, entity in entities:
         check_entity(plan.content, entity, "entity_data" if plan.single else f"entities[{index}]")
-
-
-async def check_cap(parts: EnrichmentParts, organization: str, plan: Plan, entities: Entities) -> None:
-    """Refuse a cap that not even one entity fits under.
-
-    Raises:
-        PaymentRequiredError: It costs more.
-    """
-    if plan.max_cost_usd is None:
-        return
-    _, first = entities[0]
-    shown, images = await _load_sources(parts, organization, plan)
-    expected = _estimate(parts.catalog, plan, [first], shown, images)["cost_usd"]["expected"]
-    if expected > plan.max_cost_usd:
-        raise PaymentRequiredError(
-            f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
-        )
-    prices = [_first_price(parts.catalog, plan, first, model, shown[model].texts) for model in plan.models]
-    needed = min(prices, default=0.0)
-    if needed > plan.max_cost_usd:
-        raise PaymentRequiredError(
-            f"max_cost_usd is {plan.max_cost_usd:.6f}, but the first request alone can take {needed:.6f} US dollars"
-        )
-
-
-def _first_price(catalog: Catalog, plan: Plan, entity: dict[str, Any], model: str, sources: Sequence[str]) -> float:
-    """Return the least that must be set aside for the first request to a model; 0 where there is nothing to ask."""
-    for call in calls_of(plan, entity)[:1]:
-        prompt = enrichment_prompt(
-            plan.content, entity, domain=call.domain, keys=call.keys, languages=plan.languages, sources=sources
-        )
-        return least_price(catalog, model, prompt, least_room(prompt))
-    return 0.0

@@ -149,6 +149,9 @@ class JobRow(SQLModel, table=True):
         description="those steps, by their activity",
         sa_column=column(JSONB, default="'{}'::jsonb"),
     )
+    waiting: dict[str, Any] | None = Field(
+        default=None, description="for which provider requests waited last", sa_column=column(JSONB, nullable=True)
+    )
     state_changed_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
     created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
     started_at: datetime | None = Field(default=None, sa_column=timestamptz(nullable=True))

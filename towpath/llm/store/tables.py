@@ -1,4 +1,4 @@
-"""The tables of language models: paid answers, and the files that a model is shown."""
+"""The tables of language models: paid answers, the files that a model is shown, and what providers may be asked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import JSON, BigInteger, Boolean, Double, Index, Integer, LargeBinary, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from towpath.accounts.store.tables import references_organization
@@ -26,6 +27,23 @@ class LlmAnswerRow(SQLModel, table=True):
     attempt: int = Field(sa_column=column(Integer))
     answer: dict[str, Any] = Field(sa_column=column(JSON))
     created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+
+
+class LlmPoolRow(SQLModel, table=True):
+    """What all processes have stated of one provider under one key, and what they got.
+
+    Not logged, as rate counters: it lasts some seconds, and to lose it with a crash of Postgres is no loss.
+    """
+
+    __tablename__ = "llm_pools"
+    __table_args__ = ({"prefixes": ["UNLOGGED"], "postgresql_with": {"fillfactor": 50}},)
+
+    digest: bytes = Field(
+        description="of the provider's name and the key", sa_column=column(LargeBinary, primary_key=True)
+    )
+    provider: str = Field(sa_column=column(Text))
+    state: dict[str, Any] = Field(sa_column=column(JSONB))
+    updated_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
 
 
 class LedgerRow(SQLModel, table=True):

@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, UnavailableError
+from towpath.core.errors import (
+    BadInputError,
+    ErrorCode,
+    JobFaultError,
+    RateLimitedError,
+    TooManyError,
+    UnavailableError,
+)
 from towpath.core.imports import import_beside_loop
+from towpath.jobs.waits import CURRENT_WAITS
+from towpath.llm.limiter.limiter import ProviderLimiter
+from towpath.llm.limiter.types import PoolKey
 from towpath.net.http import parse_retry_after
 from towpath.vectors.domain.ranking import normalise
 from towpath.vectors.embedding.base import Embedded
@@ -17,6 +27,8 @@ from towpath.vectors.types import EmbeddingConfig
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+    from towpath.llm.slots import SlotClient
 
 BATCH = 64
 PART_TOKENS = 512
@@ -28,12 +40,13 @@ class RemoteEmbedder:
 
     Args:
         config: `model` is `openai::<model>`; `url` and `key` as the endpoint wants them.
+        limiter: Says when a request of a job may be sent; None: at once.
 
     Raises:
         JobFaultError: No key.
     """
 
-    def __init__(self, config: EmbeddingConfig) -> None:
+    def __init__(self, config: EmbeddingConfig, limiter: ProviderLimiter | None = None) -> None:
         if not config.key:
             raise JobFaultError(
                 f"the embedding model {config.model} needs TOWPATH_EMBEDDING_KEY", code=ErrorCode.REFUSED
@@ -50,10 +63,11 @@ class RemoteEmbedder:
             "timeout": SECONDS,
         }
         self._client: AsyncOpenAI | None = None
+        self._pool = None if limiter is None else limiter.pool(PoolKey.of(config.provider, config.key), config.budget)
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         """See `Embedder`."""
-        await import_beside_loop("openai")
+        await import_beside_loop("openai", "towpath.llm.slots")
         rows: list[list[float]] = []
         tokens = 0
         for start in range(0, len(texts), self.batch):
@@ -70,7 +84,7 @@ class RemoteEmbedder:
             UnavailableError: The endpoint does not answer now, or asks to slow down.
             JobFaultError: It never will: a wrong key, an unknown model.
         """
-        await import_beside_loop("openai")
+        await import_beside_loop("openai", "towpath.llm.slots")
         with self._translated():
             return dict(await self._sdk().post("/embeddings", body={**body, "model": self._name}, cast_to=object))
 
@@ -87,7 +101,8 @@ class RemoteEmbedder:
         import openai
 
         if self._client is None:
-            self._client = openai.AsyncOpenAI(**self._options)
+            self._client = openai.AsyncOpenAI(**self._options, http_client=self._http_client())
+        self._queue_up()
         return self._client
 
     @contextmanager
@@ -109,9 +124,27 @@ class RemoteEmbedder:
                 f"{self.model} refuses the text: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED
             ) from error
         except openai.OpenAIError as error:
+            if isinstance(held := error.__cause__, RateLimitedError):
+                raise TooManyError(held.detail, code=held.code, retry_after=held.retry_after) from error
             code = ErrorCode.PROVIDER_TIMEOUT if isinstance(error, openai.APITimeoutError) else ErrorCode.PROVIDER_DOWN
             detail = f"{self.model} does not answer: {error}"[:500]
             raise UnavailableError(detail, code=code, retry_after=_wait(error)) from error
+
+    def _http_client(self) -> SlotClient | None:
+        if self._pool is None:
+            return None
+        from towpath.llm.slots import SlotClient
+
+        return SlotClient(timeout=SECONDS)
+
+    def _queue_up(self) -> None:
+        """Let the next requests take their turns, as those of the job that the activity belongs to."""
+        waits = CURRENT_WAITS.get()
+        if self._pool is None or waits is None or waits.ref is None:
+            return
+        from towpath.llm.slots import CURRENT, Call
+
+        CURRENT.set(Call(self._pool, waits.ref.organization, SECONDS, lambda usage: usage))
 
     async def close(self) -> None:
         """See `Embedder`."""
