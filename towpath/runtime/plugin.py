@@ -26,6 +26,7 @@ PASSED_THROUGH = (
     "towpath.enrichment",
     "towpath.ai",
     "towpath.extraction",
+    "towpath.serving",
     # Only referenced, for the names and types of activities; never called by a workflow.
     "towpath.activities",
     "towpath.db",

@@ -22,7 +22,7 @@ from towpath.llm.types import LlmConfig, ProviderConfig
 from towpath.runtime.embedded import EmbeddedStack
 
 WRONG = Fault(content="no json")
-LIMIT = Fault(status=429, headers={"Retry-After": "1"})
+DOWN = Fault(status=503)
 
 
 def run_enrichment(org: Organization, provider: LlmServer) -> str:
@@ -78,8 +78,8 @@ def run_generation(org: Organization, _provider: LlmServer) -> str:
 def test_the_books_of_every_system_say_what_the_provider_was_paid(
     org: Organization, provider: LlmServer, run: Callable[[Organization, LlmServer], str], purposes: set[str]
 ) -> None:
-    # Paid for nothing, and then told to wait: where a system sends no answer back, the first is all of its tries.
-    provider.faults = [WRONG, LIMIT]
+    # Paid for nothing, and then out of order: where a system sends no answer back, the first is all of its tries.
+    provider.faults = [WRONG, DOWN]
 
     job = run(org, provider)
 
