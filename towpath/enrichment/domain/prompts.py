@@ -80,6 +80,9 @@ def enrichment_prompt(
         lines.append(f"Language codes: {'; '.join(language_name(language) for language in languages)}")
     if note:
         lines.append(f"Note: {note}")
+    if small:
+        # It takes up what it has read last: without this it gives the type or the name back.
+        lines.append(f"Fields to answer: {', '.join(form['properties'])}")
     return Prompt(
         system=f"{RULES} {MATERIAL}" if sources else RULES,
         user=stable + escape_marks("\n".join(lines)),
