@@ -135,7 +135,7 @@ def enrich(towpath: Towpath, word: str, count: int, model: str) -> tuple[float, 
 
 
 def measure_rate(towpath: Towpath, pipe: Pipe, name: str, calls: int, rate: int) -> None:
-    """A batch against the rate: requests beyond those that are needed, and throughput."""
+    """Compare a batch with the rate: requests beyond those that are needed, and throughput."""
     counted(pipe)
     seconds, job = enrich(towpath, name, calls, f"{name}::m")
     requests, answered = counted(pipe)
@@ -155,7 +155,7 @@ def measure_rate(towpath: Towpath, pipe: Pipe, name: str, calls: int, rate: int)
 
 
 async def measure_fairness(small: Towpath, large: Towpath, calls: int) -> None:
-    """A tenant with ten calls, alone and beside one with many."""
+    """Time a tenant with ten calls, alone and beside one with many."""
     alone, _ = await asyncio.to_thread(enrich, small, "alone", SMALL, f"{LISTED}::m")
     crowd = asyncio.create_task(asyncio.to_thread(enrich, large, "crowd", calls, f"{LISTED}::m"))
     await asyncio.sleep(5)
