@@ -116,14 +116,14 @@ def provider(rate: float) -> Iterator[tuple[str, Pipe]]:
 
 
 def counted(pipe: Pipe) -> tuple[int, list[float]]:
-    """Requests that came, and when each of those that were answered did, since this was called last."""
+    """Return the requests that came, and when each of those that were answered did, since this was called last."""
     pipe.send("count")
     requests, answered = pipe.recv()
     return int(requests), list(answered)
 
 
 def enrich(towpath: Towpath, word: str, count: int, model: str) -> tuple[float, dict[str, Any]]:
-    """Seconds of a batch from its sending to its end, and the job."""
+    """Return the seconds of a batch from its sending to its end, and the job."""
     schema = towpath.call("POST", "/api/schema/saved", json={"name": f"firm {uuid4()}", "schema_content": FIRM})["id"]
     entities = [{"name": f"{word} {number}"} for number in range(count)]
     body = {"entities": entities, "schema_id": schema, "models": [model]}
@@ -135,7 +135,7 @@ def enrich(towpath: Towpath, word: str, count: int, model: str) -> tuple[float, 
 
 
 def measure_rate(towpath: Towpath, pipe: Pipe, name: str, calls: int, rate: int) -> None:
-    """Compare a batch with the rate: requests beyond those that are needed, and throughput."""
+    """Measure a batch against the rate: requests beyond those that are needed, and throughput."""
     counted(pipe)
     seconds, job = enrich(towpath, name, calls, f"{name}::m")
     requests, answered = counted(pipe)
@@ -155,7 +155,7 @@ def measure_rate(towpath: Towpath, pipe: Pipe, name: str, calls: int, rate: int)
 
 
 async def measure_fairness(small: Towpath, large: Towpath, calls: int) -> None:
-    """Time a tenant with ten calls, alone and beside one with many."""
+    """Measure a tenant with ten calls, alone and beside one with many."""
     alone, _ = await asyncio.to_thread(enrich, small, "alone", SMALL, f"{LISTED}::m")
     crowd = asyncio.create_task(asyncio.to_thread(enrich, large, "crowd", calls, f"{LISTED}::m"))
     await asyncio.sleep(5)

@@ -19,14 +19,14 @@ class ActivityWaits:
         ref: The job; None: it is no job's.
         waiting: Requests that wait now.
         words: What for, for people; None: nothing.
-        reports: How many events have told of it.
+        events: How many events have told of it.
         tell_at: When the next one may, by the monotonic clock.
     """
 
     ref: JobRef | None
     waiting: int = 0
     words: str | None = None
-    reports: int = 0
+    events: int = 0
     tell_at: float = 0.0
 
     @property

@@ -27,7 +27,7 @@ IDS = [
 async def number_batches(connection: Connection, index_no: int) -> None:
     """Let a third each come with two batches, and a third alone."""
     await connection.execute(
-        "UPDATE entities SET batch = CASE abs(uid % 3) WHEN 0 THEN 7 WHEN 1 THEN 2147483647 END WHERE index_no = %s",
+        "UPDATE entities SET batch = CASE mod(uid, 3) WHEN 0 THEN 7 WHEN 1 THEN 2147483647 END WHERE index_no = %s",
         (index_no,),
     )
 

@@ -27,7 +27,7 @@ LIMIT = Fault(status=429, headers={"Retry-After": "1"})
 
 def run_enrichment(org: Organization, provider: LlmServer) -> str:
     provider.cached = 50
-    body = {"entities": [{"name": "Orion"}, {"name": "Vega"}], "schema_id": org.schema()}
+    body = {"entities": [{"name": "Orion"}], "schema_id": org.schema()}
     job = org.enrich("/api/enrichment/batch/start", **body)
     org.until(job)
     return job

@@ -147,6 +147,46 @@ def test_a_waterfall_goes_on_where_it_was_when_its_worker_is_killed(
     assert all(record["structured_output"]["slogan"] == "Light" for record in fused)
 
 
+def test_a_worker_killed_before_it_has_booked_loses_what_it_had_in_flight_and_nothing_else(
+    org: Organization, stack: EmbeddedStack, model: LlmServer
+) -> None:
+    gate = threading.Event()
+    model.faults = [Fault(gate=gate, match=f"unbooked {number}") for number in (3, 4)]
+    job = org.enrich(BATCH, entities=entities("unbooked", 10), schema_id=org.schema())
+    booked = "SELECT count(*), sum(usd) FROM llm_ledger WHERE job_id = %s"
+    with (
+        psycopg.connect(stack.database_url, autocommit=True) as database,
+        psycopg.connect(stack.database_url) as holder,
+    ):
+
+        def lines() -> tuple[int, float]:
+            row = database.execute(booked, (job,)).fetchone()
+            assert row is not None
+            return row
+
+        # All others are through, as far as the two leave slots and pages free; then nobody can book any more.
+        until(lambda: not model.faults and lines()[0] >= 1 and lines()[0] == model.paid.total(), "booked calls")
+        holder.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (job,))
+        gate.set()
+        until(lambda: model.paid.total() >= lines()[0] + 2, "the two answers")
+        model.away = {"gpt-4o": Fault(status=503)}
+        until(lambda: model.at_once == 0, "quiet at the provider")
+        unknown = model.paid.total() - lines()[0]
+
+        stack.kill("worker-0")
+        holder.rollback()
+        model.away = {}
+
+        assert org.until(job, seconds=120)["progress"]["succeeded"] == 10
+        count, usd = lines()
+    # What was in flight was asked once more, and nothing besides.
+    assert unknown >= 2
+    assert (count, model.paid.total()) == (10, 10 + unknown)
+    records = org.records(job_id=job, page_size=100)
+    assert org.job(job)["cost"]["usd"] == pytest.approx(usd)
+    assert sum(record["cost_usd"] for record in records) == pytest.approx(usd)
+
+
 def test_the_facade_killed_during_a_stream_loses_and_repeats_no_event(
     org: Organization, stack: EmbeddedStack, model: LlmServer
 ) -> None:
@@ -193,6 +233,30 @@ def test_a_cancel_stops_calls_and_keeps_what_is_finished(org: Organization, mode
     messages = org.messages(job)
     assert [message["type"] for message in messages[-3:]] == ["batch_completed", "cancelled", "completed"]
     assert messages[-1]["status"] == "cancelled"
+
+
+def test_what_was_in_flight_at_a_cancel_is_kept_booked_and_told_by_the_totals(
+    org: Organization, stack: EmbeddedStack, model: LlmServer
+) -> None:
+    model.seconds = 0.2
+    job = org.enrich(BATCH, entities=entities("late"), schema_id=org.schema(), max_cost_usd=5.0)
+    wait_for(model, 10)
+    org.call("POST", f"/api/llm/cancel/{job}")
+    org.until(job, "CANCELLED")
+    assert org.settled(lambda: len(model.calls)) < ENTITIES
+
+    price = 0.00045
+    paid = model.paid.total() * price
+    until(lambda: org.job(job)["cost"]["usd"] == pytest.approx(paid), "booked answers")
+    assert org.call("GET", "/api/records/stats")["total_cost_usd"] == pytest.approx(paid)
+    # They are there for the next attempt.
+    model.seconds = 0.0
+    org.call("POST", f"/v1/jobs/{job}/restart")
+    assert org.until(job)["progress"]["succeeded"] == ENTITIES
+    assert (model.paid.total(), set(model.paid.values())) == (ENTITIES, {1})
+    assert org.job(job)["cost"]["usd"] == pytest.approx(ENTITIES * price)
+    records = org.records(job_id=job, page_size=100)
+    assert sum(record["cost_usd"] for record in records) == pytest.approx(ENTITIES * price)
 
 
 def test_a_wait_for_a_person_outlives_every_process(org: Organization, stack: EmbeddedStack, model: LlmServer) -> None:

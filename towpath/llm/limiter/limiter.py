@@ -100,8 +100,8 @@ class ProviderLimiter:
                 waits.words = _words(pool.key.provider, reason, count, at)
                 if reason is WaitReason.CALLS or now - oldest[waits] < TELL_AFTER_SECONDS or now < waits.tell_at:
                     continue
-                waits.tell_at = now + min(TELL_EVERY_SECONDS * 2**waits.reports, MAX_TELL_SECONDS)
-                waits.reports += 1
+                waits.tell_at = now + min(TELL_EVERY_SECONDS * 2**waits.events, MAX_TELL_SECONDS)
+                waits.events += 1
                 self._start_telling(waits, pool.key.provider, reason, count, at)
 
     def _start_telling(

@@ -94,7 +94,7 @@ class Place:
     high_at: float = 0.0
 
     @property
-    def demand(self) -> int:
+    def requests(self) -> int:
         """Return how many requests there are."""
         return self.busy + len(self.queue)
 
@@ -102,12 +102,12 @@ class Place:
     def is_idle(self) -> bool:
         """Return whether there is nothing to state of it any more."""
         stated = (self.started, self.settled, self.used, self.returned)
-        return not (self.demand or self.permits or self.high or any(stated))
+        return not (self.requests or self.permits or self.high or any(stated))
 
     def note_high(self, now: float) -> None:
         """Remember the most requests of the last moments."""
-        if self.demand >= self.high or now - self.high_at > KEEP_SECONDS:
-            self.high, self.high_at = self.demand, now
+        if self.requests >= self.high or now - self.high_at > KEEP_SECONDS:
+            self.high, self.high_at = self.requests, now
 
 
 class Pool:

@@ -119,13 +119,13 @@ def fill(wants: Mapping[str, int], room: int) -> dict[str, int]:
                 shares[name] += 1
             break
         for name, want in list(open_wants.items()):
-            portion = min(each, want)
-            shares[name] += portion
-            left -= portion
-            if portion == want:
+            share = min(each, want)
+            shares[name] += share
+            left -= share
+            if share == want:
                 del open_wants[name]
             else:
-                open_wants[name] = want - portion
+                open_wants[name] = want - share
     return shares
 
 
@@ -133,14 +133,14 @@ def _take_in(state: PoolState, report: Report, budget: Budget, now: float) -> No
     if report.hold > 0:
         state.hold = max(state.hold, now + min(report.hold, MAX_HOLD_SECONDS))
     before = state.holders.pop(report.holder, None)
-    demanded = {name: demand for name, demand in report.demands.items() if demand.busy or demand.waiting or demand.peak}
+    live = {name: demand for name, demand in report.demands.items() if demand.busy or demand.waiting or demand.peak}
     for name, demand in report.demands.items():
         tenant = state.tenants.setdefault(name, Tenant())
         tenant.budget, tenant.seen = demand.budget, now
         _count(tenant, demand, now)
         _settle(state, tenant, demand, budget)
     claims: dict[str, Claim] = {}
-    for name, demand in demanded.items():
+    for name, demand in live.items():
         tenant = state.tenants[name]
         tenant.served = max(tenant.served, state.floor - LEAD_CALLS * _unit(state, tenant, budget, demand.tokens))
         old = before.claims.get(name, Claim()) if before else Claim()
