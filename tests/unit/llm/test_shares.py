@@ -265,6 +265,46 @@ def test_refusals_teach_the_rate_where_none_is_configured() -> None:
     assert state.learned.rate is None
 
 
+def test_a_refusal_after_hardly_an_answer_slows_down_for_seconds_and_no_more() -> None:
+    budget, state = Budget(calls=50), PoolState()
+    process = Process("p0", {"org": 1})
+    process.ask(state, budget, 1000.0)
+    process.ask(state, budget, 1000.1, refused=1, hold=1.0)
+    process.ask(state, budget, 1001.5, answered=1)
+    process.ask(state, budget, 1003.0, refused=1, hold=1.0)
+    assert state.learned.rate == pytest.approx(1.0)
+    now, sent = 1004.1, len(process.sent)
+    process.waiting = {"org": 50}
+    while process.waiting["org"] and now < 1030.0:
+        before = len(process.sent)
+        process.ask(state, budget, now, answered=before - sent)
+        sent, now = before, now + STEP
+    assert now < 1015.0
+
+
+def test_a_learned_rate_does_not_collapse_when_two_refusals_come_close_together() -> None:
+    budget, state = Budget(calls=50), PoolState()
+    process = Process("p0", {"org": 100_000})
+    process.ask(state, budget, 1000.0)
+    process.ask(state, budget, 1001.0, answered=20, refused=3, hold=1.0)
+    process.ask(state, budget, 1002.1, answered=1, refused=1, hold=1.0)
+    assert state.learned.rate == pytest.approx(0.97**2 * 10)
+
+
+def test_a_provider_that_takes_few_is_learned_over_several_refusals() -> None:
+    budget, state = Budget(calls=50), PoolState()
+    process = Process("p0", {"org": 100_000})
+    now = 1000.0
+    process.ask(state, budget, now)
+    for _ in range(10):
+        # One is answered every ten seconds; the next one is refused.
+        process.ask(state, budget, now + 0.5, answered=1)
+        process.ask(state, budget, now + 1.0, refused=1, hold=9.0)
+        now += 10.0
+    assert state.learned.rate is not None
+    assert 0.08 <= state.learned.rate <= 0.1
+
+
 def test_what_headers_leave_is_spread_until_the_reset() -> None:
     budget, state = Budget(calls=50), PoolState()
     process = Process("p0", {"org": 1000})

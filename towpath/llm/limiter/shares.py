@@ -20,6 +20,7 @@ from towpath.llm.limiter.types import (
     Demand,
     Grant,
     Holder,
+    Learned,
     Pace,
     Permit,
     PoolState,
@@ -46,6 +47,12 @@ GROWTH_A_SECOND = 0.01
 CALM_SECONDS = 30.0
 """The longer nothing was refused, the faster a learned rate grows."""
 MIN_LEARNED_RATE = 0.05
+LEARN_FROM = 5
+"""Fewer answers than this tell no rate."""
+PROBE_RATE = 1.0
+"""Requests a second after a refusal that tells no rate; each answer adds as much."""
+MAX_PROBE_RATE = 50.0
+"""A provider that takes so much had only refused for a moment."""
 LEARNED_FOR_SECONDS = 600.0
 MINUTE = 60.0
 
@@ -369,24 +376,44 @@ def _learn(state: PoolState, report: Report, budget: Budget, now: float) -> None
         state.pace = Pace(rate=report.pace, at=at, until=now + report.pace_seconds)
     learned = state.learned
     if budget.requests:
-        learned.rate = None
+        learned.rate, learned.is_probe = None, False
         return
     if not learned.since:
         learned.since = now
     learned.answered += report.answered
-    # What was on the way when the others were told to wait is refused for the same reason.
-    if report.refused and now >= state.hold and now >= learned.since:
-        free_again = now + max(report.hold, 1.0)
-        seen = LEARN_SHARE * learned.answered / max(free_again - learned.since, 1.0)
-        learned.rate = max(seen if learned.rate is None else min(seen, learned.rate), MIN_LEARNED_RATE)
-        learned.since, learned.answered, learned.grown = free_again, 0, free_again
+    if report.refused:
+        # What was on the way when the others were told to wait is refused for the same reason.
+        if now >= state.hold and now >= learned.free:
+            _learn_refusal(learned, now, now + max(report.hold, 1.0))
     elif learned.rate is not None and now > learned.grown:
-        if now - learned.since > LEARNED_FOR_SECONDS:
-            learned.rate = None
-        else:
-            calm = now - learned.since
-            learned.rate *= 1 + GROWTH_A_SECOND * (1 + calm / CALM_SECONDS) * (now - learned.grown)
-            learned.grown = now
+        _grow(learned, report.answered, now)
     elif learned.rate is None and now - learned.since > MINUTE:
         # Only what came lately tells what a provider takes.
         learned.since, learned.answered = now - MINUTE / 2, learned.answered // 2
+
+
+def _learn_refusal(learned: Learned, now: float, free: float) -> None:
+    learned.free = learned.grown = free
+    if learned.answered >= LEARN_FROM:
+        seen = LEARN_SHARE * learned.answered / max(free - learned.since, 1.0)
+        learned.rate = max(seen if learned.rate is None else min(seen, learned.rate), MIN_LEARNED_RATE)
+        learned.since, learned.answered, learned.is_probe = free, 0, False
+    elif learned.rate is None or learned.is_probe:
+        # So few answers tell no rate: a provider that refuses its first request may take thousands a second later.
+        learned.rate, learned.is_probe = PROBE_RATE, True
+    else:
+        learned.rate = max(learned.rate * LEARN_SHARE, MIN_LEARNED_RATE)
+
+
+def _grow(learned: Learned, answered: int, now: float) -> None:
+    assert learned.rate is not None
+    calm = now - max(learned.since, learned.free)
+    if calm > LEARNED_FOR_SECONDS:
+        learned.rate, learned.is_probe = None, False
+    elif learned.is_probe:
+        learned.rate += answered * PROBE_RATE
+        if learned.rate > MAX_PROBE_RATE:
+            learned.rate, learned.is_probe = None, False
+    else:
+        learned.rate *= 1 + GROWTH_A_SECOND * (1 + calm / CALM_SECONDS) * (now - learned.grown)
+    learned.grown = now

@@ -199,6 +199,8 @@ class Learned(BaseModel):
         since: Since when answers are counted.
         answered: How many there were.
         grown: When the rate was raised last.
+        free: When the wait that the last refusal asked for ends.
+        is_probe: Whether too few answers came to tell a rate, so that each one raises it.
     """
 
     rate: float | None = None
@@ -206,6 +208,8 @@ class Learned(BaseModel):
     since: float = 0.0
     answered: int = 0
     grown: float = 0.0
+    free: float = 0.0
+    is_probe: bool = False
 
 
 class Pace(BaseModel):
