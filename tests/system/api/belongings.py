@@ -22,8 +22,8 @@ from towpath.runtime.embedded import EmbeddedStack
 
 LLM = "openai::gpt-4o"
 MODELS = [LLM, "google::gemini-2.5-pro"]
-UNSTEADY = frozenset({"api_keys.last_used_at", "api_keys.use_count"})
-"""Columns that a look changes."""
+UNSTEADY = frozenset({"api_keys.last_used_at", "api_keys.use_count", "entity_event_logs.announced"})
+"""Columns that a look changes, or the housekeeping whenever it comes by."""
 COUNTED = frozenset({"job_deltas", "job_facets", "job_blocks", "organization_use"})
 """Tables of counts, which the housekeeping folds whenever it comes by."""
 
