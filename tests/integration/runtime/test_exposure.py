@@ -26,6 +26,7 @@ EXPLICIT: dict[str, Any] = {
     "chroma_token": "t", "llm_providers": {"house": {"url": "http://house/v1"}}, "databases_root": "/srv/databases",
     "extraction_model": "openai::m", "ai_model": "openai::m", "public_url": "https://towpath.example.com",
     "trusted_hosts": "towpath.internal", "cors_origins": "https://app.example.com", "log_level": "debug",
+    "embedding_requests_per_minute": 600, "embedding_tokens_per_minute": 1_000_000,
     "codec_token": "c" * 40, "payload_encryption": False, "temporal_details": "full", "trusted_proxies": "10.0.0.0/8",
 }  # fmt: skip
 """A value for each setting whose type alone does not give one."""
