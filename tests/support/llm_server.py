@@ -238,8 +238,9 @@ def _tool(body: dict[str, Any]) -> dict[str, Any] | None:
     if not tools:
         return None
     choice = body["tool_choice"]
-    name = choice.get("name") or choice["function"]["name"]
     listed = [tool.get("function", tool) for tool in tools]
+    # Where the model may choose, it takes the first.
+    name = choice.get("name") or choice.get("function", listed[0])["name"]
     chosen = next(tool for tool in listed if tool["name"] == name)
     return {"name": name, "schema": chosen.get("input_schema") or chosen["parameters"]}
 

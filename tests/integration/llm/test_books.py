@@ -38,7 +38,7 @@ FORM = {
     "additionalProperties": False,
 }
 SITE = Site(Purpose.ENRICHMENT, 0)
-WRONG, SLOW_DOWN = Fault(content={"name": 7}), Fault(status=429, headers={"Retry-After": "0"})
+WRONG, DOWN = Fault(content={"name": 7}), Fault(status=503)
 
 
 async def nowhere() -> str:
@@ -128,7 +128,7 @@ def assert_booked(books: Books, bill: Usage) -> None:
         ([Fault(cut=True)] * 3, "model_output_invalid"),
         ([WRONG, Fault(status=400, message="refused")], "model_refused"),
         ([WRONG, Fault(status=400, message="maximum context length")], "context_length_exceeded"),
-        ([WRONG, SLOW_DOWN], "rate_limited"),
+        ([WRONG, DOWN], "provider_unavailable"),
         ([WRONG, Fault(close=True)], "provider_unavailable"),
     ],
 )
@@ -168,7 +168,7 @@ async def test_a_call_that_was_paid_nothing_has_no_line(house: House) -> None:
 
 async def test_an_answer_is_booked_once_and_failed_tries_that_were_paid_are_booked_each(house: House) -> None:
     await house.make()
-    house.provider.faults = [WRONG, SLOW_DOWN, WRONG, WRONG, Fault(close=True)]
+    house.provider.faults = [WRONG, DOWN, WRONG, WRONG, Fault(close=True)]
     for _ in range(2):
         with pytest.raises(ModelError) as caught:
             await house.ask("Orion")
