@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from towpath.core.bodies import Strict
 from towpath.core.errors import NotFoundError
+from towpath.core.values import NUMBER
 from towpath.jobs.types import JobRef, RunState
 
 REQUEST_BATCH = "request_batch"
@@ -66,7 +67,9 @@ class ExpiresAfter(Strict):
     """When a file expires, counted from when it was created."""
 
     anchor: Literal["created_at"] = Field(description="`created_at`: the moment at which the file was created.")
-    seconds: int = Field(ge=MIN_FILE_SECONDS, le=MAX_FILE_SECONDS, description="So many seconds later.")
+    seconds: Annotated[int, Field(ge=MIN_FILE_SECONDS, le=MAX_FILE_SECONDS), NUMBER] = Field(
+        description="So many seconds later."
+    )
 
 
 class BatchBody(Strict):
