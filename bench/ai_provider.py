@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
+
+from bench.provider import run_provider
 
 LATENCY = 0.02
 
@@ -24,12 +25,5 @@ def _serve(pipe: Pipe) -> None:
 @contextmanager
 def agent() -> Iterator[str]:
     """Run one; its base URL."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield str(ours.recv())
-    finally:
-        ours.send("stop")
-        process.join(5)
+    with run_provider(_serve) as (url, _):
+        yield url

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from uuid import uuid4
 
 from bench.enrichment import FIRM, firms
 from bench.figures import tell
+from bench.provider import run_provider
 from tests.support.batch_server import batch_server
 from tests.support.llm_server import KEY
 from towpath.db.migrate import migrate
@@ -47,20 +46,6 @@ def _serve(pipe: Pipe) -> None:
                 hold.release.set()
             else:
                 pipe.send((served.submitted.total(), len(served.submitted), len(served.calls), len(served.batches)))
-
-
-@contextmanager
-def provider() -> Iterator[tuple[str, Pipe]]:
-    """Run a provider in a process of its own; yield its address, and a pipe that answers what it had."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield ours.recv(), ours
-    finally:
-        ours.send("stop")
-        process.join(5)
 
 
 def enrich(towpath: Towpath, entities: Sequence[dict[str, Any]], **options: Any) -> str:
@@ -94,7 +79,7 @@ def kill_in_the_fetch(stack: EmbeddedStack, pipe: Pipe) -> None:
 
 async def run(entities: int) -> None:
     """Measure and print all figures."""
-    with provider() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
+    with run_provider(_serve) as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=1, llm_batch_calls=BATCH_CALLS,
             llm_batch_first_wait=0.5, llm_batch_longest_wait=2.0, llm_concurrency=20,

@@ -11,12 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -25,6 +23,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from bench.figures import tell
+from bench.provider import run_provider
 from tests.support.llm_server import KEY, llm_server
 from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.db.engine import Database
@@ -64,20 +63,6 @@ def _serve(pipe: Pipe) -> None:
         pipe.send(served.url)
         while pipe.recv() == "count":
             pipe.send(sum(served.paid.values()))
-
-
-@contextmanager
-def provider() -> Iterator[tuple[str, Pipe]]:
-    """Run a provider in a process of its own; yield its address, and a pipe that answers how many calls it had."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield ours.recv(), ours
-    finally:
-        ours.send("stop")
-        process.join(5)
 
 
 def answered(pipe: Pipe) -> int:
@@ -204,7 +189,7 @@ async def event_latency(towpath: Towpath, database: Database, *, streams: int, j
 
 async def run(entities: int, streams: int) -> None:
     """Measure and print all figures."""
-    with provider() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
+    with run_provider(_serve) as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=WORKERS, llm_concurrency=AT_ONCE,
             llm_providers={"openai": ProviderConfig(url=f"{url}/v1", key=KEY)},

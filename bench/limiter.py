@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import multiprocessing
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -24,6 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from bench.figures import tell
+from bench.provider import run_provider
 from tests.support.builders import organization
 from tests.support.llm_server import KEY, Fault, LlmServer, llm_server
 from towpath.db.migrate import migrate
@@ -101,20 +99,6 @@ def _serve(pipe: Pipe, rate: float) -> None:
                 bucket.requests, bucket.answered = 0, []
 
 
-@contextmanager
-def provider(rate: float) -> Iterator[tuple[str, Pipe]]:
-    """Run a provider in a process of its own; yield its address, and a pipe that tells what came since it was asked."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, rate), daemon=True)
-    process.start()
-    try:
-        yield ours.recv(), ours
-    finally:
-        ours.send("stop")
-        process.join(5)
-
-
 def counted(pipe: Pipe) -> tuple[int, list[float]]:
     """Return the requests that came, and when each of those that were answered did, since this was called last."""
     pipe.send("count")
@@ -171,7 +155,7 @@ async def measure_fairness(small: Towpath, large: Towpath, calls: int) -> None:
 
 async def run(calls: int, rate: int) -> None:
     """Measure and print all figures."""
-    with provider(rate) as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
+    with run_provider(_serve, rate) as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         known = ProviderConfig(url=f"{url}/v1", key=KEY, requests_per_minute=rate)
         unknown = ProviderConfig(url=f"{url}/v1", key=KEY)
         settings = Settings(

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
 from bench.figures import tell
+from bench.provider import run_provider
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
 from towpath.runtime.embedded import EmbeddedStack
@@ -53,7 +51,7 @@ async def _serve(pipe: Pipe) -> None:
             writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=512)
-    pipe.send(server.sockets[0].getsockname()[1])
+    pipe.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     while (message := await asyncio.to_thread(pipe.recv)) == "arrived":
         pipe.send(dict(arrived))
         arrived.clear()
@@ -62,20 +60,6 @@ async def _serve(pipe: Pipe) -> None:
 
 def _run(pipe: Pipe) -> None:
     asyncio.run(_serve(pipe))
-
-
-@contextmanager
-def receivers() -> Iterator[tuple[str, Pipe]]:
-    """Run a server in a process of its own; yield its address, and a pipe to ask what arrived when."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_run, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}", ours
-    finally:
-        ours.send("stop")
-        process.join(5)
 
 
 def _end_of(towpath: Towpath, body: list[dict[str, Any]]) -> float:
@@ -107,7 +91,7 @@ def first_deliveries(towpath: Towpath, url: str, pipe: Pipe, *, hanging: int, co
 
 async def run(count: int) -> None:
     """Measure and print all figures."""
-    with receivers() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
+    with run_provider(_run) as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=2, webhook_allowed_hosts="127.0.0.1")
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             towpath = Towpath(stack.api_url, stack.api_key)

@@ -22,7 +22,7 @@ from towpath.enrichment.records import (
     call_usage,
     enrichment_record,
     fusion_record,
-    merged_result,
+    fusion_view,
     result_of,
     result_view,
     show_call,
@@ -341,18 +341,7 @@ class EntityEnrichment:
             sources=sources,
             milliseconds=milliseconds,
         )
-        data = {
-            "success": True,
-            "merged_result": merged_result(fused),
-            "conflict_report": fused.report.model_dump(mode="json"),
-            "record_id": str(record),
-            "cost_usd": fused.cost_usd,
-            "input_tokens": fused.input_tokens,
-            "output_tokens": fused.output_tokens,
-            "processing_time_ms": milliseconds,
-            "validation_warnings": fused.warnings,
-            "error_message": None,
-        }
+        data = fusion_view(fused, record, milliseconds)
         event = self._event(LlmEvent.FUSION_COMPLETED, "fused", data)
 
         async def write(connection: Connection) -> None:

@@ -106,10 +106,27 @@ def fusion_record(
     )
 
 
-def merged_result(fused: Fusion) -> dict[str, Any]:
-    """Return the merged result as the API shows it, with how conflicts were decided."""
+def fusion_view(fused: Fusion, record: UUID, milliseconds: int) -> dict[str, Any]:
+    """Return a fusion as the event of its end and answers show it, with how its conflicts were decided.
+
+    Args:
+        fused: The fusion.
+        record: The id of its record.
+        milliseconds: How long it took.
+    """
     metadata = {"method": fused.method, "arbitration_model": fused.arbitration_model}
-    return {**fused.merged, "_arbitration_metadata": metadata}
+    return {
+        "success": True,
+        "record_id": str(record),
+        "merged_result": {**fused.merged, "_arbitration_metadata": metadata},
+        "conflict_report": fused.report.model_dump(mode="json"),
+        "validation_warnings": fused.warnings,
+        "cost_usd": fused.cost_usd,
+        "input_tokens": fused.input_tokens,
+        "output_tokens": fused.output_tokens,
+        "processing_time_ms": milliseconds,
+        "error_message": None,
+    }
 
 
 def result_of(row: RecordRow) -> ModelResult:

@@ -52,6 +52,7 @@ class _Question:
     prompt: Prompt
     site: Site
     digest: bytes
+    key: UUID
     plain_json: bool
     repairs: int | None
     least_tokens: int | None
@@ -125,7 +126,7 @@ class LlmGateway:
         if known.answer is not None:
             return known.answer
         key = reservation_of(ref, digest, site)
-        question = _Question(ref, model, prompt, site, digest, plain_json, repairs, least_tokens)
+        question = _Question(ref, model, prompt, site, digest, key, plain_json, repairs, least_tokens)
         exchange = None
         if is_collecting() and self.catalog.has_batches(model):
             exchange = await collect(
@@ -179,12 +180,13 @@ class LlmGateway:
         """Ask a provider, and book what it was paid, whatever became of its answer."""
         hold = Hold(None, question.ref.job_id, question.prompt)
         if has_cap:
-            key = reservation_of(question.ref, question.digest, question.site)
             # What a batch has brought is paid for, whatever is left.
-            hold = Hold(key, question.ref.job_id, question.prompt)
+            hold = Hold(question.key, question.ref.job_id, question.prompt)
             if exchange is None:
                 least = question.least_tokens
-                hold = await self._caps.reserve(question.ref, question.model, question.prompt, key, least=least)
+                hold = await self._caps.reserve(
+                    question.ref, question.model, question.prompt, question.key, least=least
+                )
             flight.admit = partial(self._caps.admit, hold, question.model, flight)
         answer: Answer | None = None
         failure: BaseException | None = None

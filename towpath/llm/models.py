@@ -22,6 +22,7 @@ from towpath.llm.limits import AnswerLimits
 from towpath.llm.messages import build_messages, shared_tools
 from towpath.llm.types import (
     LOCAL_PROVIDER,
+    NO_KEY,
     Answer,
     LlmConfig,
     OutputMode,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from towpath.llm.batches.exchange import Exchange
     from towpath.llm.slots import Call
 
-NO_KEY = "none"
 MODULES = (
     "instructor", "instructor.core.exceptions", "towpath.llm.faults", "towpath.llm.forms", "towpath.llm.slots",
 )  # fmt: skip
@@ -92,27 +92,10 @@ class LanguageModels:
         Raises:
             ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
         """
-        provider, name = split_key(model)
-        known = self.catalog.provider(provider)
-        if known is None:
-            raise ModelError(f"no worker knows the provider {provider}")
-        mode = OutputMode.JSON if plain_json else known.mode
-        await import_beside_loop(*MODULES, SDKS[known.api])
-        from towpath.llm.slots import Call
-
-        client = await self._client(provider, known, mode)
-        pool = self._pool(provider, known)
+        _, name = split_key(model)
+        known, mode, client, call = await self._open(organization, model, flight or Flight(), plain_json=plain_json)
+        call.exchange = exchange
         most = self._config.repairs if repairs is None else repairs
-        priced = self.catalog.priced
-        call = Call(
-            pool,
-            organization,
-            self._config.seconds,
-            partial(priced, model),
-            flight or Flight(),
-            exchange=exchange,
-            batch_price=partial(priced, model, batch=True),
-        )
         return await self._create(client, known, model, name, prompt, mode, call, most)
 
     async def body_of(self, organization: str, model: str, prompt: Prompt, *, plain_json: bool = False) -> bytes:
@@ -153,16 +136,32 @@ class LanguageModels:
         Raises:
             ModelError: No worker knows the provider, or the embedded model does not start.
         """
-        from towpath.llm.slots import Call
+        _, _, client, call = await self._open(organization, model, flight)
+        return client.client, call
 
+    async def _open(
+        self, organization: str, model: str, flight: Flight, *, plain_json: bool = False
+    ) -> tuple[ProviderConfig, OutputMode, AsyncInstructor, Call]:
+        """Return how a model is asked, with what, and the call that a question to it is."""
         provider, _ = split_key(model)
         known = self.catalog.provider(provider)
         if known is None:
             raise ModelError(f"no worker knows the provider {provider}")
+        mode = OutputMode.JSON if plain_json else known.mode
         await import_beside_loop(*MODULES, SDKS[known.api])
-        client = await self._client(provider, known, known.mode)
+        from towpath.llm.slots import Call
+
+        client = await self._client(provider, known, mode)
         priced = partial(self.catalog.priced, model)
-        return client.client, Call(self._pool(provider, known), organization, self._config.seconds, priced, flight)
+        call = Call(
+            self._pool(provider, known),
+            organization,
+            self._config.seconds,
+            priced,
+            flight,
+            batch_price=partial(priced, batch=True),
+        )
+        return known, mode, client, call
 
     async def close(self) -> None:
         """Close all connections, and end all waits."""

@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field, model_validator
 from towpath.core.usage import Usage
 
 LOCAL_PROVIDER = "local"
+NO_KEY = "none"
+"""What an SDK is given where a provider needs no key."""
 LOCAL_LLM = "local::smollm2-135m-instruct"
 MODEL_KEY_FORM = r"^[a-z0-9][a-z0-9_.-]{0,63}::[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,199}$"
 """`provider::model`."""

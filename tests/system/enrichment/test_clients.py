@@ -17,6 +17,7 @@ import pytest
 from tests.support.builders import Organization
 from tests.support.llm_server import TOKENS_IN, TOKENS_OUT, Fault, LlmServer
 from tests.support.replays import N8N, Replay, filled, missing
+from tests.support.seed import SEED_PROGRAM
 from towpath.runtime.embedded import EmbeddedStack
 
 GPT, HAIKU, GEMINI = "openai::gpt-4o", "anthropic::claude-haiku-4-5", "google::gemini-2.5-pro"
@@ -337,39 +338,6 @@ def test_what_is_empty_by_mistake_is_refused_before_anything_is_paid(
     assert not provider.calls
 
 
-SEED = """
-import httpx
-import json
-BASE = "{base}"
-KEY = "{key}"
-HEADERS = {{"X-API-Key": KEY, "Content-Type": "application/json"}}
-# 1. List saved schemas
-schemas = httpx.get(f"{{BASE}}/api/schema/saved", headers=HEADERS).json()
-schema_id = schemas["schemas"][0]["id"]
-# 2. Start enrichment
-resp = httpx.post(f"{{BASE}}/api/single/enrich/stream", headers=HEADERS, json={{
-"entity_data": {{"name": "Moderna Inc", "country": "US"}},
-"schema_id": schema_id,
-"models": ["anthropic::claude-sonnet-4-5-20250514"],
-"strategy": "multi_expertise",
-}})
-job_id = resp.json()["job_id"]
-# 3. Stream SSE events
-record_id = None
-with httpx.stream("GET", f"{{BASE}}/api/llm/stream/{{job_id}}", headers=HEADERS) as stream:
-    for line in stream.iter_lines():
-        if not line.startswith("data: "):
-            continue
-        event = json.loads(line[6:])
-        if event["type"] == "model_completed" and event.get("record_id"):
-            record_id = event["record_id"]
-        elif event["type"] == "completed":
-            break
-# 4. Retrieve the enrichment record
-if record_id:
-    record = httpx.get(f"{{BASE}}/api/records/{{record_id}}", headers=HEADERS).json()
-    print(json.dumps(record["structured_output"], indent=2))
-"""
 WATCH = """
 import httpx
 read = httpx.Response.iter_lines
@@ -391,7 +359,7 @@ def test_the_seeds_python_waits_for_a_model_that_is_slower_than_its_time_out(
     gate = threading.Event()
     provider.away = {"claude-sonnet-4-5-20250514": Fault(gate=gate)}
     org.schema()
-    program = WATCH + SEED.format(base=system.api_url, key=org.key)
+    program = WATCH + SEED_PROGRAM.format(base=system.api_url, key=org.key)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         seen = 0

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.builders import LAMPS, Organization, organization
 from tests.support.llm_server import TOKENS_IN, TOKENS_OUT, Fault, LlmServer
+from tests.support.seed import SEED_PROGRAM
 from towpath.runtime.embedded import EmbeddedStack
 
 BOTH = ["openai::gpt-4o", "anthropic::claude-haiku-4-5"]
@@ -418,39 +419,7 @@ def test_an_estimate_and_a_cap(org: Organization, provider: LlmServer) -> None:
 
 def test_the_seeds_own_python_example(system: EmbeddedStack, org: Organization, provider: LlmServer) -> None:
     schema_id = org.schema()
-    program = f'''
-import httpx
-import json
-BASE = "{system.api_url}"
-KEY = "{org.key}"
-HEADERS = {{"X-API-Key": KEY, "Content-Type": "application/json"}}
-# 1. List saved schemas
-schemas = httpx.get(f"{{BASE}}/api/schema/saved", headers=HEADERS).json()
-schema_id = schemas["schemas"][0]["id"]
-# 2. Start enrichment
-resp = httpx.post(f"{{BASE}}/api/single/enrich/stream", headers=HEADERS, json={{
-    "entity_data": {{"name": "Moderna Inc", "country": "US"}},
-    "schema_id": schema_id,
-    "models": ["anthropic::claude-sonnet-4-5-20250514"],
-    "strategy": "multi_expertise",
-}})
-job_id = resp.json()["job_id"]
-# 3. Stream SSE events
-record_id = None
-with httpx.stream("GET", f"{{BASE}}/api/llm/stream/{{job_id}}", headers=HEADERS) as stream:
-    for line in stream.iter_lines():
-        if not line.startswith("data: "):
-            continue
-        event = json.loads(line[6:])
-        if event["type"] == "model_completed" and event.get("record_id"):
-            record_id = event["record_id"]
-        elif event["type"] == "completed":
-            break
-# 4. Retrieve the enrichment record
-if record_id:
-    record = httpx.get(f"{{BASE}}/api/records/{{record_id}}", headers=HEADERS).json()
-    print(json.dumps(record["structured_output"], indent=2))
-'''
+    program = SEED_PROGRAM.format(base=system.api_url, key=org.key)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(done.stdout)["name"] == "Moderna Inc"
     assert schema_id

@@ -9,7 +9,7 @@ from towpath.db.engine import Database
 from towpath.enrichment.domain.runs import record_id
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.pipeline import emit
-from towpath.enrichment.records import fusion_record, merged_result
+from towpath.enrichment.records import fusion_record, fusion_view
 from towpath.enrichment.store.records import load_job_records, write_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import LlmEvent, ModelStrategy, Plan
@@ -83,18 +83,7 @@ async def fuse_anew(
         fusion_row.cost_usd += earlier.cost_usd
         fusion_row.input_tokens += earlier.input_tokens
         fusion_row.output_tokens += earlier.output_tokens
-    event_data = {
-        "success": True,
-        "merged_result": merged_result(fused),
-        "conflict_report": fused.report.model_dump(mode="json"),
-        "record_id": str(record),
-        "cost_usd": fused.cost_usd,
-        "input_tokens": fused.input_tokens,
-        "output_tokens": fused.output_tokens,
-        "processing_time_ms": milliseconds,
-        "validation_warnings": fused.warnings,
-        "error_message": None,
-    }
+    event_data = fusion_view(fused, record, milliseconds)
     event = NewEvent(type=LlmEvent.FUSION_COMPLETED, key="fused", data=event_data)
     async with database.transaction() as connection:
         if await append_events(connection, ref, [event]):

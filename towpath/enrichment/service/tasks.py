@@ -19,7 +19,7 @@ from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain, co
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
-from towpath.enrichment.records import call_usage, complete_record, fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.records import call_usage, complete_record, fusion_record, fusion_view, result_of, result_view
 from towpath.enrichment.service.refusion import fuse_anew
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, write_records
@@ -225,18 +225,7 @@ class LlmTasks:
             sources=[source.id for source in rows],
             milliseconds=milliseconds,
         )
-        answer = {
-            "success": True,
-            "record_id": str(record),
-            "merged_result": merged_result(fused),
-            "conflict_report": fused.report.model_dump(mode="json"),
-            "validation_warnings": fused.warnings,
-            "cost_usd": fused.cost_usd,
-            "input_tokens": fused.input_tokens,
-            "output_tokens": fused.output_tokens,
-            "processing_time_ms": milliseconds,
-            "error_message": None,
-        }
+        answer = fusion_view(fused, record, milliseconds)
         event = NewEvent(type=LlmEvent.FUSION_COMPLETED, key="fused", data=answer)
         async with self._database.transaction() as connection:
             if await append_events(connection, ref, [event]):

@@ -7,7 +7,7 @@ never answered is told by its calls' ids once it has ended, and until then by ho
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import anthropic
@@ -15,14 +15,11 @@ import orjson
 from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 
 from towpath.llm.batches.cutting import number_of
-from towpath.llm.batches.remote import CREATE_SECONDS, MAX_BYTES
+from towpath.llm.batches.remote import CLOCK_SKEW, CREATE_SECONDS, MAX_BYTES, MAX_PROBLEM, PAGE
 from towpath.llm.batches.types import BatchLimits, CallResult, NamedCall, RemoteBatch, ResultKind, Search
 
 MAX_CALLS = 100_000
-CLOCK_SKEW = timedelta(hours=1)
 ENDED = "ended"
-MAX_PROBLEM = 500
-PAGE = 100
 
 
 class AnthropicBatches:

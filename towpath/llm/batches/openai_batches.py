@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import openai
 import orjson
 from openai.types import Batch
 
-from towpath.llm.batches.remote import CREATE_SECONDS, MAX_BYTES
+from towpath.llm.batches.remote import CLOCK_SKEW, CREATE_SECONDS, MAX_BYTES, MAX_PROBLEM, PAGE
 from towpath.llm.batches.types import BatchLimits, CallResult, NamedCall, RemoteBatch, ResultKind, Search
 
 ENDPOINT: Final = "/v1/chat/completions"
@@ -19,9 +19,6 @@ NAME = "towpath"
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 OVER_QUOTA = "token_limit_exceeded"
 EXPIRED, CANCELLED = "batch_expired", "batch_cancelled"
-CLOCK_SKEW = timedelta(hours=1)
-MAX_PROBLEM = 500
-PAGE = 100
 
 
 class OpenAIBatches:

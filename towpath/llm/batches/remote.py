@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from towpath.llm.batches.types import BatchLimits, CallResult, NamedCall, RemoteBatch, Search
-from towpath.llm.types import ProviderConfig, WireFormat
+from towpath.llm.types import NO_KEY, ProviderConfig, WireFormat
 
 CREATE_SECONDS = 60.0
 """How long the request that creates a batch may take."""
 MAX_BYTES = 64 << 20
 """What one batch holds at most: far below what providers take, so that a worker can hold it."""
-NO_KEY = "none"
+CLOCK_SKEW = timedelta(hours=1)
+"""How far a provider's clock may be from ours."""
+PAGE = 100
+"""How many of a list are read at once."""
+MAX_PROBLEM = 500
 
 
 class BatchEndpoint(Protocol):
