@@ -184,12 +184,6 @@ async def begin_sending(database: Database, batch: Batch, now: datetime) -> bool
     return begun.rowcount == 1
 
 
-async def note_upload(database: Database, batch_id: UUID, file_id: str | None) -> None:
-    """Note where the provider has a batch's input."""
-    async with database.statement() as connection:
-        await connection.execute("UPDATE llm_batches SET file_id = %s WHERE id = %s", (file_id, batch_id))
-
-
 async def note_remote(connection: Connection, batch_id: UUID, remote: RemoteBatch, now: datetime) -> bool:
     """Note how a provider describes a batch.
 

@@ -44,20 +44,3 @@ async def read_pools(database: Database) -> list[tuple[str, PoolState, float]]:
         )
         rows = await cursor.fetchall()
     return [(provider, PoolState.model_validate_json(text), float(now)) for provider, text, now in rows]
-
-
-async def sweep_pools(connection: Connection, *, days: int, limit: int) -> int:
-    """Delete pools that nobody has used for so many days.
-
-    Returns:
-        How many went; fewer than `limit` means that none is left.
-    """
-    gone = await connection.execute(
-        """
-        DELETE FROM llm_pools WHERE digest IN (
-            SELECT digest FROM llm_pools WHERE updated_at < now() - make_interval(days => %s) LIMIT %s
-        )
-        """,
-        (days, limit),
-    )
-    return gone.rowcount

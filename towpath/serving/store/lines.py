@@ -59,11 +59,6 @@ class AnsweredLine:
     response: bytes | None
 
 
-async def clear_lines(connection: Connection, job_id: UUID) -> None:
-    """Forget lines that an attempt has staged which did not come to its end."""
-    await connection.execute("DELETE FROM served_lines WHERE job_id = %s", (job_id,))
-
-
 async def stage_lines(connection: Connection, job_id: UUID, first: int, lines: Sequence[BatchLine]) -> None:
     """Add lines, the first of which has the number `first`."""
     async with (
