@@ -28,7 +28,7 @@ from towpath.llm.wire import RefusedError
 from towpath.net.http import parse_retry_after
 
 TOO_LONG = re.compile(
-    r"context[_ ]length|maximum context|prompt is too long|too many tokens|context window", re.IGNORECASE
+    r"context[_ ](?:length|size|window)|maximum context|prompt is too long|too many tokens", re.IGNORECASE
 )
 OVERLOADED = 529
 PASSING = frozenset({408, 409, 425, OVERLOADED})

@@ -166,6 +166,11 @@ async def test_cached_tokens_are_counted_at_their_price(server: LlmServer, model
         (Fault(hang=4.0), ModelTimeoutError, True),
         (Fault(status=400, message="This model's maximum context length is 8192 tokens"), ContextTooLongError, False),
         (Fault(status=400, message="prompt is too long: 210000 tokens > 200000 maximum"), ContextTooLongError, False),
+        (
+            Fault(status=400, message="50114 tokens exceed the available context size (8192)"),
+            ContextTooLongError,
+            False,
+        ),
         (Fault(status=404, message="the model is gone"), ModelRetiredError, False),
         (Fault(status=400, message="refused by policy"), ModelError, False),
         (Fault(status=403), ModelError, False),
